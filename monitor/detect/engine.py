@@ -1,0 +1,424 @@
+"""Readings in, results out: the one core of the live monitor and of the replay.
+
+Readings that are in order for their own device take the state forward. Any other reading makes its building
+disordered: the building is computed again, by the same kernels, from the newest earlier state that knows nothing as
+late as that reading, and the step says what undone results are to go. So the results are a function of the set of
+readings (SEMANTICS 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detect.history import History
+from monitor.detect.kernels.advance import advance
+from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
+from monitor.detect.params import Calendars, Layout, Params, build_layout, build_params, compile_calendars
+from monitor.detect.state import AXES, NEVER, NONE, State, clear_building, copy_building, empty_state
+from monitor.readings import QUANTITY_NAMES, Quantity, ReadingColumns
+from monitor.registry import Registry
+from monitor.results import (
+    RULES,
+    Event,
+    EventScope,
+    IntervalColumns,
+    LedgerEntry,
+    LedgerScope,
+    Step,
+    event_id,
+)
+
+LEDGER_KINDS = ("conflict", "gap", "rollover", "outlier", "reset", "spike", "too_late")
+"""In the order of the kernels' codes."""
+SEGMENT_KINDS = ("gap", "rollover", "outlier", "reset", "spike")
+REASONS = ("", "corrected", "no_data", "scope")
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """Readings by device and time, and what they mean for each building."""
+
+    offsets: NDArray[np.int64]
+    quantity: NDArray[np.int8]
+    ts_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+    touched: NDArray[np.bool_]
+    disorder: NDArray[np.bool_]
+    first_source_ts: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the kernel calls of one step gave."""
+
+    intervals: list[IntervalColumns] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    event_scopes: list[EventScope] = field(default_factory=list)
+    ledger_scopes: list[LedgerScope] = field(default_factory=list)
+
+
+class Engine:
+    """Owns the state. Not thread-safe: one caller at a time.
+
+    horizon_ms: the revision horizon, None for none. An exception out of `step` leaves the state undefined: go back to
+    the last checkpoint.
+    """
+
+    def __init__(self, registry: Registry, history: History, *, horizon_ms: int | None) -> None:
+        self.registry = registry
+        self.history = history
+        self.horizon_ms = -1 if horizon_ms is None else horizon_ms
+        self.layout: Layout = build_layout(registry)
+        self.state: State = empty_state(self.layout)
+        self.late_readings = 0
+        """Readings so far that made a building be computed again."""
+        self._calendars: Calendars | None = None
+        self._params: Params | None = None
+        self._given: dict[int, dict[tuple[int, int], dict[int, Event]]] = {}
+        self._deferred = np.zeros(len(registry.buildings), np.bool_)
+
+    # ------------------------------------------------------------------ steps
+
+    def step(self, columns: ReadingColumns, end: int, *, defer: bool = False) -> Step:
+        """Takes in readings in order of arrival; `end` is the history's position after them.
+
+        defer: leave disordered buildings alone until `finish`, which then computes each of them once."""
+        found = _Found()
+        accepted, late = self._admit(columns, self.state)
+        found.ledger.extend(late)
+        batch = self._sort(accepted)
+        disorder = batch.disorder | (self._deferred & batch.touched)
+        in_order = batch.touched & ~disorder
+        if in_order.any():
+            self._advance(batch, in_order, found, whole_window=False)
+        if defer:
+            self._deferred |= disorder
+        elif disorder.any():
+            self.late_readings += int(disorder.sum())
+            self._compute_again(disorder, end, found)
+        return _as_step(found, accepted)
+
+    def finish(self, end: int) -> Step:
+        """What `defer` has left."""
+        found = _Found()
+        if self._deferred.any():
+            self._compute_again(self._deferred, end, found)
+            self._deferred[:] = False
+        return _as_step(found, ReadingColumns.empty())
+
+    def recompute(self, buildings: NDArray[np.bool_], end: int) -> Step:
+        """Computes these buildings again from the newest state that serves and says all that ought to stand since."""
+        found = _Found()
+        if buildings.any():
+            self._compute_again(buildings, end, found)
+        return _as_step(found, ReadingColumns.empty())
+
+    # ------------------------------------------------------------------ state in and out
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """A copy of the state, for a checkpoint."""
+        return {name: getattr(self.state, name).copy() for name in AXES}
+
+    def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Puts a checkpoint's state (of the same layout) in place."""
+        for name in AXES:
+            getattr(self.state, name)[...] = arrays[name]
+        self._given.clear()
+
+    def remember(self, events: list[Event]) -> None:
+        """Tells which events a store holds that are not final: after `restore`, so that they can be withdrawn."""
+        for event in events:
+            building = self.registry.building_row[event.building]
+            device = self.registry.device_row[event.device] if event.device else -1
+            rules = self._given.setdefault(building, {})
+            rules.setdefault((RULES.index(event.rule), device), {})[event.start_ms] = event
+
+    def event_scopes(self, building: int) -> list[EventScope]:
+        """What the state may still change among the building's events."""
+        p, s, row = self._require_params(), self.state, self.registry.buildings[building]
+        length, start = int(p.interval_ms[building]), int(s.window_start[building])
+        window_ms = 0 if start == NONE else start * length
+        scopes = []
+        if row.peak_limit_kw is not None:
+            active = bool(s.demand_active[building])
+            scopes.append(EventScope("peak_demand", row.id, "", int(s.demand_start[building]) if active else window_ms))
+        if row.peak_budget_kwh is not None:
+            begun = int(s.budget_start[building])
+            scopes.append(EventScope("peak_budget", row.id, "", window_ms if begun == NONE else begun))
+        devices = self.layout.slice("D", building)
+        for device in range(devices.start, devices.stop):
+            slot = int(p.ac_slot[device])
+            if slot < 0:
+                continue
+            for rule in range(3):
+                since = int(s.cluster_start[slot, rule])
+                since = int(s.hold_ts[slot]) if since == NONE else since
+                scopes.append(EventScope(RULES[2 + rule], row.id, self.registry.devices[device].id, max(since, 0)))
+        return scopes
+
+    # ------------------------------------------------------------------ inside
+
+    def _require_params(self) -> Params:
+        if self._params is None:
+            self._cover(0, 0)
+        assert self._params is not None  # noqa: S101  # _cover has just made them
+        return self._params
+
+    def _cover(self, from_ms: int, to_ms: int) -> None:
+        """Sees to calendars for [from_ms, to_ms], with room to spare so that it seldom happens."""
+        had = self._calendars
+        if had is not None and had.from_ms <= from_ms and to_ms < had.to_ms:
+            return
+        first, last = from_ms - 8 * DAY_MS, to_ms + 40 * DAY_MS
+        if had is not None and had.to_ms > had.from_ms and had.from_ms > 0:
+            first, last = min(first, had.from_ms), max(last, had.to_ms)
+        self._calendars = compile_calendars(self.registry, first, last)
+        self._params = build_params(self.registry, self.layout, self._calendars)
+
+    def _admit(self, columns: ReadingColumns, state: State) -> tuple[ReadingColumns, list[LedgerEntry]]:
+        """Moves the clocks on and separates what comes too late."""
+        too_late = np.zeros(len(columns), np.bool_)
+        of_device = self.registry.device_building.astype(np.int64)
+        if not admit(of_device, columns.device, columns.ts_ms, self.horizon_ms, state.clock, too_late):
+            return columns, []
+        entries: dict[tuple[int, int, int], float] = {}
+        late = columns.take(too_late)
+        for device, quantity, ts, value in zip(
+            late.device.tolist(), late.quantity.tolist(), late.ts_ms.tolist(), late.value.tolist(), strict=True
+        ):
+            key = (device, quantity, ts)
+            best = max if quantity == Quantity.SETPOINT_C else min
+            entries[key] = best(entries.get(key, value), value)
+        ledger = [self._entry(6, *key, amount) for key, amount in entries.items()]
+        return columns.take(~too_late), ledger
+
+    def _sort(self, columns: ReadingColumns) -> _Sorted:
+        devices, buildings, n = len(self.registry.devices), len(self.registry.buildings), len(columns)
+        result = _Sorted(
+            offsets=np.zeros(devices + 1, np.int64),
+            quantity=np.empty(n, np.int8),
+            ts_ms=np.empty(n, np.int64),
+            value=np.empty(n, np.float64),
+            touched=np.zeros(buildings, np.bool_),
+            disorder=np.zeros(buildings, np.bool_),
+            first_source_ts=np.full(buildings, NEVER, np.int64),
+        )
+        if n == 0:
+            return result
+        sort_by_device(
+            columns.device,
+            columns.quantity,
+            columns.ts_ms,
+            columns.value,
+            result.offsets,
+            result.quantity,
+            result.ts_ms,
+            result.value,
+        )
+        find_disorder(
+            self._require_params(),
+            self.state,
+            result.offsets,
+            result.quantity,
+            result.ts_ms,
+            result.value,
+            result.touched,
+            result.disorder,
+            result.first_source_ts,
+        )
+        return result
+
+    def _cover_state(self, batch: _Sorted, selected: NDArray[np.bool_]) -> None:
+        """The calendars must reach from the oldest thing that these buildings still hold open to their clocks."""
+        s, p = self.state, self._require_params()
+        starts = s.window_start[selected]
+        window_ms = (starts * p.interval_ms[selected])[starts != NONE]
+        holds = s.hold_ts[np.repeat(selected, np.diff(self.layout.ac_start))]
+        oldest = [int(part.min()) for part in (window_ms, holds[holds != NONE], batch.ts_ms) if len(part)]
+        self._cover(min(oldest, default=0), int(s.clock[selected].max()) + DAY_MS)
+
+    def _advance(self, batch: _Sorted, selected: NDArray[np.bool_], found: _Found, *, whole_window: bool) -> None:
+        self._cover_state(batch, selected)
+        ledger, amounts, events, figures, rows, row_figures, groups = advance(
+            self._require_params(),
+            self.state,
+            selected,
+            whole_window,
+            batch.first_source_ts,
+            batch.offsets,
+            batch.quantity,
+            batch.ts_ms,
+            batch.value,
+        )
+        for (kind, device, quantity, ts), (amount,) in zip(ledger.tolist(), amounts.tolist(), strict=True):
+            found.ledger.append(self._entry(kind, device, quantity, ts, amount))
+        if len(rows):
+            found.intervals.append(self._intervals(rows, row_figures))
+        if whole_window:
+            for building in np.flatnonzero(selected).tolist():
+                self._given.pop(building, None)
+        if len(events) or len(groups):
+            self._compare_events(events, figures, groups, found, everything=whole_window)
+
+    def _compute_again(self, wanted: NDArray[np.bool_], end: int, found: _Found) -> None:
+        """From the newest anchor that knows nothing of what comes late, building by building."""
+        todo = wanted.copy()
+        anchors = list(self.history.anchors())
+        for number, anchor in enumerate(anchors):
+            arrays = anchor.arrays
+            for building in np.flatnonzero(todo).tolist():
+                if arrays is None:
+                    clear_building(self.state, self.layout, building)
+                else:
+                    copy_building(arrays, self.state, self.layout, building)
+            columns = self.history.readings(todo, anchor.position, end)
+            accepted, late = self._admit(columns, self.state)
+            batch = self._sort(accepted)
+            is_last = number == len(anchors) - 1
+            if is_last and arrays is not None and batch.disorder.any():
+                accepted, refused = self._refuse(accepted, batch.disorder)
+                late.extend(refused)
+                batch = self._sort(accepted)
+                batch.disorder[:] = False
+            ready = todo & ~batch.disorder
+            if ready.any():
+                names = {self.registry.buildings[row].id for row in np.flatnonzero(ready).tolist()}
+                found.ledger.extend(entry for entry in late if entry.building in names)
+                for building in np.flatnonzero(ready).tolist():
+                    found.event_scopes.extend(self.event_scopes(building))
+                    found.ledger_scopes.extend(self._ledger_scopes(building))
+                self._advance(batch, ready, found, whole_window=True)
+            todo &= ~ready
+            if not todo.any():
+                return
+
+    def _refuse(self, columns: ReadingColumns, disorder: NDArray[np.bool_]) -> tuple[ReadingColumns, list[LedgerEntry]]:
+        """No earlier state is kept: readings of these buildings that come before what their devices had reported are
+        entered as too late. (They are older than all that the journal still knows.)"""
+        s, p = self.state, self._require_params()
+        device = columns.device
+        slot = np.where(p.ac_slot[device] >= 0, columns.quantity - 2, columns.quantity)
+        last = s.last_ts[device, slot]
+        held = np.where(p.ac_slot[device] >= 0, s.hold_ts[p.ac_slot[device]], NONE) if len(s.hold_ts) else last
+        known = (columns.ts_ms == last) & (columns.value == s.last_value[device, slot])
+        old = ((columns.ts_ms <= last) | (columns.ts_ms < held)) & ~known & disorder[p.building[device]]
+        entries = [
+            self._entry(6, *row)
+            for row in zip(
+                device[old].tolist(),
+                columns.quantity[old].tolist(),
+                columns.ts_ms[old].tolist(),
+                columns.value[old].tolist(),
+                strict=True,
+            )
+        ]
+        return columns.take(~old), entries
+
+    def _ledger_scopes(self, building: int) -> list[LedgerScope]:
+        p, s = self._require_params(), self.state
+        scopes = []
+        devices = self.layout.slice("D", building)
+        for row in range(devices.start, devices.stop):
+            device = self.registry.devices[row]
+            if device.kind == "meter":
+                # Of a power meter everything up to its last sample has been said; of a register up to its base.
+                said = s.last_ts[row, 1] if device.source == "power" else s.base_ts[row]
+                scopes.append(LedgerScope(device.id, SEGMENT_KINDS, None, int(said)))
+            first = 0 if device.kind == "meter" else 2
+            for column in range(2 if device.kind == "meter" else 4):
+                name = QUANTITY_NAMES[first + column]
+                scopes.append(LedgerScope(device.id, ("conflict",), name, int(s.last_ts[row, column])))
+        return scopes
+
+    def _entry(self, kind: int, device: int, quantity: int, ts: int, amount: float) -> LedgerEntry:
+        row = self.registry.devices[device]
+        return LedgerEntry(LEDGER_KINDS[kind], row.building, row.id, QUANTITY_NAMES[quantity], ts, amount)
+
+    def _intervals(self, rows: NDArray[np.int64], figures: NDArray[np.float64]) -> IntervalColumns:
+        item = rows[:, 0]
+        is_electricity = np.array([entry.is_electricity for entry in self.registry.items], np.bool_)
+        return IntervalColumns(
+            item=item.astype(np.int32),
+            start_ms=rows[:, 1].copy(),
+            period=rows[:, 2].astype(np.int16),
+            measured=figures[:, 0].copy(),
+            estimated=figures[:, 1].copy(),
+            coverage=figures[:, 2].copy(),
+            demand_kw=np.where(is_electricity[item], figures[:, 3], np.nan),
+            revised=rows[:, 3].astype(np.bool_),
+        )
+
+    def _event(self, row: list[int], worst: float, excess: float) -> Event:
+        rule, b, d, start, end, is_closed, reason, duration_ms, _ = row
+        building = self.registry.buildings[b]
+        policy = self.registry.policies[building.policy]
+        device = "" if d < 0 else self.registry.devices[d].id
+        limit = (
+            building.peak_limit_kw,
+            building.peak_budget_kwh,
+            policy.ac.cool_min_c,
+            policy.ac.heat_max_c,
+            None,
+        )[rule]
+        return Event(
+            event_id=event_id(RULES[rule], building.id, device, start),
+            rule=RULES[rule],
+            building=building.id,
+            device=device,
+            start_ms=start,
+            end_ms=end if is_closed else None,
+            state="closed" if is_closed else "open",
+            reason=REASONS[reason],
+            limit=limit,
+            worst=None if worst != worst else worst,  # noqa: PLR0124  # NaN: ac_hours has none
+            excess=excess,
+            duration_ms=duration_ms,
+            policy=policy.id,
+        )
+
+    def _compare_events(
+        self,
+        events: NDArray[np.int64],
+        figures: NDArray[np.float64],
+        groups: NDArray[np.int64],
+        found: _Found,
+        *,
+        everything: bool,
+    ) -> None:
+        """Final events first, then each group as all that stands now of its rule and device."""
+        made = [self._event(row, *pair) for row, pair in zip(events.tolist(), figures.tolist(), strict=True)]
+        for index in np.flatnonzero(events[:, 8]).tolist():
+            rule, building, device = events[index, :3].tolist()
+            given = self._given.get(building, {}).get((rule, device), {})
+            if given.pop(made[index].start_ms, None) != made[index] or everything:
+                found.events.append(made[index])
+        for rule, building, device, first, end in groups.tolist():
+            rules = self._given.setdefault(building, {})
+            before = rules.get((rule, device), {})
+            now = {event.start_ms: event for event in made[first:end]}
+            found.events.extend(event for event in now.values() if everything or before.get(event.start_ms) != event)
+            found.events.extend(
+                event._replace(state="withdrawn") for start, event in before.items() if start not in now
+            )
+            if now:
+                rules[rule, device] = now
+            else:
+                rules.pop((rule, device), None)
+
+
+def _as_step(found: _Found, accepted: ReadingColumns) -> Step:
+    parts = found.intervals
+    if not parts:
+        intervals = IntervalColumns.empty()
+    elif len(parts) == 1:
+        intervals = parts[0]
+    else:
+        names = IntervalColumns.__slots__
+        intervals = IntervalColumns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Step(intervals, found.events, found.ledger, found.event_scopes, found.ledger_scopes, accepted)

@@ -1,0 +1,71 @@
+"""What the engine needs of the past, and the simplest one: everything in memory, as a replay has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.readings import ReadingColumns
+
+
+class Anchor(Protocol):
+    """An earlier state of the engine, and from where on the readings after it are to be read."""
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[np.generic]] | None:
+        """The state's arrays by name, in today's layout; None: nothing had been seen yet."""
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """int64[buildings]: the first reading that is not in the state."""
+
+
+class History(Protocol):
+    """Earlier states and all readings since the oldest of them."""
+
+    def anchors(self) -> Iterable[Anchor]:
+        """Newest first. The last one is the oldest that there is."""
+
+    def readings(self, buildings: NDArray[np.bool_], position: NDArray[np.int64], end: int) -> ReadingColumns:
+        """The readings of these buildings from their position up to end, in order of arrival."""
+
+
+class _Nothing:
+    """The anchor before everything."""
+
+    def __init__(self, buildings: int) -> None:
+        self.arrays: Mapping[str, NDArray[np.generic]] | None = None
+        self.position = np.zeros(buildings, np.int64)
+
+
+class MemoryHistory:
+    """Keeps every batch. Positions count readings."""
+
+    def __init__(self, device_building: NDArray[np.int32], buildings: int) -> None:
+        self._of_device = device_building
+        self._nothing = _Nothing(buildings)
+        self._batches: list[ReadingColumns] = []
+        self.end = 0
+
+    def append(self, columns: ReadingColumns) -> int:
+        """Returns the position after it."""
+        self._batches.append(columns)
+        self.end += len(columns)
+        return self.end
+
+    def anchors(self) -> Iterable[Anchor]:
+        return (self._nothing,)
+
+    def readings(self, buildings: NDArray[np.bool_], position: NDArray[np.int64], end: int) -> ReadingColumns:
+        parts, first = [], 0
+        for batch in self._batches:
+            rows = np.arange(first, first + len(batch))
+            of = self._of_device[batch.device]
+            wanted = buildings[of] & (rows >= position[of]) & (rows < end)
+            if wanted.any():
+                parts.append(batch if wanted.all() else batch.take(wanted))
+            first += len(batch)
+        return ReadingColumns.concat(parts)

@@ -1,0 +1,348 @@
+"""From the readings of one air conditioner to its violations (SEMANTICS 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detect.jit import kernel
+from monitor.detect.kernels.common import (
+    CONFLICT,
+    CORRECTED,
+    HOUR_MS,
+    NO_DATA,
+    NO_REASON,
+    SCOPE,
+    greater,
+    last_at_or_before,
+    mix,
+)
+from monitor.detect.kernels.meters import note
+from monitor.detect.params import Params
+from monitor.detect.state import AC_RULES, NONE, State
+
+ON, MODE, SETPOINT, ROOM = 0, 1, 2, 3
+OFF_MODE, COOL, HEAT, AUTO = 0, 1, 2, 5
+COOL_RULE, HEAT_RULE, HOURS_RULE = 0, 1, 2
+FIRST_AC_RULE = 2
+"""Index of ac_cool_setpoint in results.RULES."""
+
+
+@kernel
+def base_condition(p: Params, b: int, d: int, rule: int, held: NDArray[np.float64], known: NDArray[np.bool_]) -> bool:
+    """What the rule demands of the unit's state, without the calendar. held, known: [4] on, mode, setpoint, room."""
+    if p.exempt[d] & (1 << rule):
+        return False
+    if known[MODE] and held[MODE] == OFF_MODE:
+        return False
+    runs = held[ON] == 1.0 if known[ON] else known[MODE]
+    if not runs:
+        return False
+    if rule == HOURS_RULE:
+        return True
+    if not known[MODE] or not known[SETPOINT]:
+        return False
+    mode = held[MODE]
+    if rule == COOL_RULE:
+        if not (mode == COOL or (mode == AUTO and p.auto_counts[b] == COOL)):
+            return False
+        return not np.isnan(p.cool_min_c[b]) and greater(p.cool_min_c[b] - p.tolerance_c[b], held[SETPOINT])
+    if not (mode == HEAT or (mode == AUTO and p.auto_counts[b] == HEAT)):
+        return False
+    return not np.isnan(p.heat_max_c[b]) and greater(held[SETPOINT], p.heat_max_c[b] + p.tolerance_c[b])
+
+
+@kernel
+def in_calendar(flags: int, rule: int) -> bool:
+    """Bits of calendars.AcCalendar.flags: 0 outside all allowed windows, 1 cool months, 2 heat months."""
+    if rule == HOURS_RULE:
+        return flags & 1 != 0
+    if rule == COOL_RULE:
+        return flags & 2 != 0
+    return flags & 4 != 0
+
+
+@kernel
+def put_event(
+    events: NDArray[np.int64],
+    figures: NDArray[np.float64],
+    n: int,
+    rule: int,
+    b: int,
+    d: int,
+    start: int,
+    end: int,
+    is_open: bool,
+    reason: int,
+    duration_ms: int,
+    final: bool,
+    worst: float,
+    excess: float,
+) -> int:
+    """Writes one event; returns the new count."""
+    events[n, 0] = rule
+    events[n, 1] = b
+    events[n, 2] = d
+    events[n, 3] = start
+    events[n, 4] = NONE if is_open else end
+    events[n, 5] = 0 if is_open else 1
+    events[n, 6] = NO_REASON if is_open else reason
+    events[n, 7] = duration_ms
+    events[n, 8] = final
+    figures[n, 0] = worst
+    figures[n, 1] = excess
+    return n + 1
+
+
+@kernel
+def digest_events(events: NDArray[np.int64], figures: NDArray[np.float64], first: int, end: int) -> int:
+    """A hash of events[first:end]; 0 when there is none, so that "nothing" needs no telling."""
+    if first == end:
+        return 0
+    digest = 1
+    bits = figures[first:end].view(np.int64)
+    for n in range(first, end):
+        for column in range(3, 8):
+            digest = mix(digest, events[n, column])
+        digest = mix(digest, bits[n - first, 0])
+        digest = mix(digest, bits[n - first, 1])
+    return digest
+
+
+@kernel
+def integrate(
+    p: Params,
+    b: int,
+    d: int,
+    rule: int,
+    held: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    from_ms: int,
+    to_ms: int,
+    runs_out: bool,
+    cluster: NDArray[np.int64],
+    cluster_figures: NDArray[np.float64],
+    events: NDArray[np.int64],
+    figures: NDArray[np.float64],
+    n_events: int,
+    final: bool,
+) -> int:
+    """Holds one state over [from_ms, to_ms) and lets the rule's cluster grow; closed clusters become events.
+
+    cluster: [start, end, ms, reason]; cluster_figures: [excess, worst]. runs_out: the hold ends there for want of data.
+    Returns the count of events."""
+    holds = base_condition(p, b, d, rule, held, known)
+    lo, hi = p.ac_lo[b], p.ac_hi[b]
+    k = last_at_or_before(p.ac_start, lo, hi, from_ms)
+    t = from_ms
+    while t < to_ms:
+        allowed_now = in_calendar(p.ac_flags[k], rule)
+        piece_end = to_ms
+        if k + 1 < hi and p.ac_start[k + 1] < to_ms:
+            piece_end = p.ac_start[k + 1]
+        k += 1
+        if holds and allowed_now:
+            if cluster[0] != NONE and t != cluster[1] and t - cluster[1] >= p.off_delay_ms[b]:
+                if cluster[2] >= p.on_delay_ms[b]:
+                    n_events = put_event(
+                        events,
+                        figures,
+                        n_events,
+                        FIRST_AC_RULE + rule,
+                        b,
+                        d,
+                        cluster[0],
+                        cluster[1],
+                        False,
+                        cluster[3],
+                        cluster[2],
+                        final,
+                        cluster_figures[1],
+                        cluster_figures[0],
+                    )
+                cluster[0] = NONE
+            if cluster[0] == NONE:
+                cluster[0], cluster[2], cluster[3] = t, 0, NO_REASON
+                cluster_figures[0], cluster_figures[1] = 0.0, np.nan
+            cluster[1] = piece_end
+            cluster[2] += piece_end - t
+            if rule == COOL_RULE:
+                cluster_figures[0] += (p.cool_min_c[b] - held[SETPOINT]) * ((piece_end - t) / HOUR_MS)
+                if not cluster_figures[1] <= held[SETPOINT]:
+                    cluster_figures[1] = held[SETPOINT]
+            elif rule == HEAT_RULE:
+                cluster_figures[0] += (held[SETPOINT] - p.heat_max_c[b]) * ((piece_end - t) / HOUR_MS)
+                if not cluster_figures[1] >= held[SETPOINT]:
+                    cluster_figures[1] = held[SETPOINT]
+            else:
+                cluster_figures[0] = cluster[2] / HOUR_MS
+        elif cluster[0] != NONE and cluster[1] == t:
+            cluster[3] = SCOPE if holds else CORRECTED
+        t = piece_end
+    if runs_out and cluster[0] != NONE and cluster[1] == to_ms:
+        cluster[3] = NO_DATA
+    return n_events
+
+
+@kernel
+def load_cluster(
+    s: State, slot: int, rule: int, cluster: NDArray[np.int64], cluster_figures: NDArray[np.float64]
+) -> None:
+    cluster[0], cluster[1] = s.cluster_start[slot, rule], s.cluster_end[slot, rule]
+    cluster[2], cluster[3] = s.cluster_ms[slot, rule], s.cluster_reason[slot, rule]
+    cluster_figures[0], cluster_figures[1] = s.cluster_excess[slot, rule], s.cluster_worst[slot, rule]
+
+
+@kernel
+def read_ac(
+    p: Params,
+    s: State,
+    b: int,
+    d: int,
+    quantity: NDArray[np.int8],
+    ts_ms: NDArray[np.int64],
+    value: NDArray[np.float64],
+    ledger: NDArray[np.int64],
+    amounts: NDArray[np.float64],
+    n_ledger: int,
+    events: NDArray[np.int64],
+    figures: NDArray[np.float64],
+    n_events: int,
+) -> tuple[int, int]:
+    """Advances unit d by its readings, sorted by time; a last group with hold_ts' own ts joins the state held there.
+
+    Events that readings in order can change no more are put out as final. Returns the counts of ledger entries and
+    events."""
+    slot = p.ac_slot[d]
+    cluster = np.empty(4, np.int64)
+    cluster_figures = np.empty(2, np.float64)
+    k = 0
+    n = len(ts_ms)
+    while k < n:
+        t = ts_ms[k]
+        hold = s.hold_ts[slot]
+        if t > hold and hold != NONE:
+            limit = hold + p.max_gap_ms[d]
+            runs_out = limit < t
+            for rule in range(AC_RULES):
+                load_cluster(s, slot, rule, cluster, cluster_figures)
+                n_events = integrate(
+                    p,
+                    b,
+                    d,
+                    rule,
+                    s.held_value[slot],
+                    s.held_known[slot],
+                    hold,
+                    min(t, limit),
+                    runs_out,
+                    cluster,
+                    cluster_figures,
+                    events,
+                    figures,
+                    n_events,
+                    True,
+                )
+                if cluster[0] != NONE and t > cluster[1] and t - cluster[1] >= p.off_delay_ms[b]:
+                    if cluster[2] >= p.on_delay_ms[b]:
+                        n_events = put_event(
+                            events,
+                            figures,
+                            n_events,
+                            FIRST_AC_RULE + rule,
+                            b,
+                            d,
+                            cluster[0],
+                            cluster[1],
+                            False,
+                            cluster[3],
+                            cluster[2],
+                            True,
+                            cluster_figures[1],
+                            cluster_figures[0],
+                        )
+                    cluster[0] = NONE
+                s.cluster_start[slot, rule], s.cluster_end[slot, rule] = cluster[0], cluster[1]
+                s.cluster_ms[slot, rule], s.cluster_reason[slot, rule] = cluster[2], cluster[3]
+                s.cluster_excess[slot, rule], s.cluster_worst[slot, rule] = cluster_figures[0], cluster_figures[1]
+            if runs_out:
+                s.held_known[slot, :] = False
+        s.hold_ts[slot] = t
+        group_end = k + 1
+        while group_end < n and ts_ms[group_end] == t:
+            group_end += 1
+        for q in range(4):
+            low, high, seen = np.inf, -np.inf, False
+            for j in range(k, group_end):
+                if quantity[j] - 2 == q:
+                    low, high, seen = min(low, value[j]), max(high, value[j]), True
+            if not seen or s.last_ts[d, q] == t:
+                continue
+            counts = high if q == SETPOINT else low
+            if low != high:
+                n_ledger = note(ledger, amounts, n_ledger, CONFLICT, d, q + 2, t, low if q == SETPOINT else high)
+            s.last_ts[d, q], s.last_value[d, q] = t, counts
+            s.held_value[slot, q], s.held_known[slot, q] = counts, True
+        k = group_end
+    return n_ledger, n_events
+
+
+@kernel
+def judge_ac(
+    p: Params,
+    s: State,
+    b: int,
+    d: int,
+    rule: int,
+    clock: int,
+    events: NDArray[np.int64],
+    figures: NDArray[np.float64],
+    n_events: int,
+) -> int:
+    """The events of one rule as they stand at the building's clock, from what may still change. Changes no state.
+
+    Returns the count of events."""
+    slot = p.ac_slot[d]
+    hold = s.hold_ts[slot]
+    if hold == NONE:
+        return n_events
+    cluster = np.empty(4, np.int64)
+    cluster_figures = np.empty(2, np.float64)
+    load_cluster(s, slot, rule, cluster, cluster_figures)
+    limit = hold + p.max_gap_ms[d]
+    n_events = integrate(
+        p,
+        b,
+        d,
+        rule,
+        s.held_value[slot],
+        s.held_known[slot],
+        hold,
+        min(clock, limit),
+        limit < clock,
+        cluster,
+        cluster_figures,
+        events,
+        figures,
+        n_events,
+        False,
+    )
+    if cluster[0] != NONE and cluster[2] >= p.on_delay_ms[b]:
+        is_open = cluster[1] >= clock or clock - cluster[1] < p.off_delay_ms[b]
+        n_events = put_event(
+            events,
+            figures,
+            n_events,
+            FIRST_AC_RULE + rule,
+            b,
+            d,
+            cluster[0],
+            cluster[1],
+            is_open,
+            cluster[3],
+            cluster[2],
+            False,
+            cluster_figures[1],
+            cluster_figures[0],
+        )
+    return n_events

@@ -1,0 +1,293 @@
+"""From the readings of one meter to the consumption of its intervals (SEMANTICS 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detect.jit import kernel
+from monitor.detect.kernels.common import (
+    CONFLICT,
+    GAP,
+    HOUR_MS,
+    OUTLIER,
+    RESET,
+    ROLLOVER,
+    SPIKE,
+    greater,
+)
+from monitor.detect.params import Params
+from monitor.detect.state import NEVER, NONE, State
+
+FITS, JITTERS, ROLLS_OVER, SUSPECT = 0, 1, 2, 3
+LOOK_AHEAD = 3
+LEDGER_PER_READING = 3
+"""At most a conflict, a rollover or outlier, and a gap."""
+
+
+@kernel
+def note(
+    ledger: NDArray[np.int64],
+    amounts: NDArray[np.float64],
+    n: int,
+    kind: int,
+    device: int,
+    quantity: int,
+    ts: int,
+    amount: float,
+) -> int:
+    """Writes one ledger entry; returns the new count."""
+    ledger[n, 0] = kind
+    ledger[n, 1] = device
+    ledger[n, 2] = quantity
+    ledger[n, 3] = ts
+    amounts[n, 0] = amount
+    return n + 1
+
+
+@kernel
+def classify(p: Params, d: int, t0: int, v0: float, t1: int, v1: float) -> int:
+    """How reading (t1, v1) stands to the base (t0, v0): cases 1 to 4 of SEMANTICS 3."""
+    hours = (t1 - t0) / HOUR_MS
+    rate = p.max_rate[d]
+    if not greater(v0, v1):
+        if np.isnan(rate) or not greater(v1 - v0, rate * hours):
+            return FITS
+        return SUSPECT
+    if not greater(v0 - v1, p.jitter[d]):
+        return JITTERS
+    top = p.register_max[d]
+    if (
+        not np.isnan(top)
+        and not np.isnan(rate)
+        and not greater(v0, top + v1)
+        and not greater(top - v0 + v1, rate * hours)
+    ):
+        return ROLLS_OVER
+    return SUSPECT
+
+
+@kernel
+def add_segment(
+    p: Params,
+    b: int,
+    d: int,
+    t0: int,
+    t1: int,
+    amount: float,
+    is_reset: bool,
+    window_start: int,
+    peak: NDArray[np.bool_],
+    occurrence: NDArray[np.int64],
+    measured: NDArray[np.float64],
+    estimated: NDArray[np.float64],
+    inside: NDArray[np.float64],
+    covered_ms: NDArray[np.int64],
+) -> bool:
+    """Spreads a segment over the intervals from window_start on (arrays begin there). True: it is a gap.
+
+    What lies before the window is left out; callers see to it that nothing does unless no earlier state exists."""
+    length = p.interval_ms[b]
+    first, last = t0 // length, (t1 - 1) // length
+    gap = t1 - t0 > p.max_gap_ms[d]
+    uncertain = gap or is_reset
+    if not uncertain and 2 * (t1 - t0) > 3 * length:
+        for i in range(max(first, window_start) + 1, last + 1):
+            if peak[i - window_start] != peak[i - 1 - window_start]:
+                uncertain = True
+                break
+    in_occurrence = False
+    if uncertain and not is_reset and first >= window_start:
+        start = occurrence[first - window_start]
+        in_occurrence = start >= 0 and start == occurrence[last - window_start]
+    whole = float(t1 - t0)
+    for i in range(max(first, window_start), last + 1):
+        overlap = min(t1, (i + 1) * length) - max(t0, i * length)
+        share = amount * (overlap / whole)
+        k = i - window_start
+        if uncertain:
+            estimated[k] += share
+            if in_occurrence:
+                inside[k] += share
+        else:
+            measured[k] += share
+            covered_ms[k] += overlap
+    return gap and not is_reset
+
+
+@kernel
+def read_meter(
+    p: Params,
+    s: State,
+    b: int,
+    d: int,
+    quantity: NDArray[np.int8],
+    ts_ms: NDArray[np.int64],
+    value: NDArray[np.float64],
+    window_start: int,
+    peak: NDArray[np.bool_],
+    occurrence: NDArray[np.int64],
+    measured: NDArray[np.float64],
+    estimated: NDArray[np.float64],
+    inside: NDArray[np.float64],
+    covered_ms: NDArray[np.int64],
+    ledger: NDArray[np.int64],
+    amounts: NDArray[np.float64],
+    n_ledger: int,
+) -> tuple[int, int, int]:
+    """Advances meter d by its readings, sorted by time. The interval arrays begin at window_start.
+
+    Returns the ledger's count, the first interval that got something (NEVER: none) and the earliest source reading."""
+    length = p.interval_ms[b]
+    source = p.source[d]
+    changed_from = NEVER
+    earliest = NEVER
+    queue_ts = np.empty(LOOK_AHEAD + 1, np.int64)
+    queue_value = np.empty(LOOK_AHEAD + 1, np.float64)
+    k = 0
+    n = len(ts_ms)
+    while k < n:
+        # One instant: the smallest value of each quantity counts.
+        t = ts_ms[k]
+        group_end = k + 1
+        while group_end < n and ts_ms[group_end] == t:
+            group_end += 1
+        is_new = False
+        reported = 0.0
+        for q in range(2):
+            low, high, seen = np.inf, -np.inf, False
+            for j in range(k, group_end):
+                if quantity[j] == q:
+                    low, high, seen = min(low, value[j]), max(high, value[j]), True
+            if not seen or t == s.last_ts[d, q]:
+                continue  # a duplicate of the last reading: no more is said of it
+            if low != high:
+                n_ledger = note(ledger, amounts, n_ledger, CONFLICT, d, q, t, high)
+            s.last_ts[d, q] = t
+            s.last_value[d, q] = low
+            if q == source:
+                is_new, reported = True, low * p.multiplier[d]
+        k = group_end
+        if not is_new:
+            continue
+        earliest = min(earliest, t)
+
+        if source == 1:
+            if not np.isnan(p.max_rate[d]) and greater(reported, p.max_rate[d]):
+                n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 1, t, reported)
+                continue
+            t0 = s.base_ts[d]
+            if t0 != NONE:
+                amount = (max(s.base_value[d], 0.0) + max(reported, 0.0)) / 2.0 * ((t - t0) / HOUR_MS)
+                gap = add_segment(
+                    p,
+                    b,
+                    d,
+                    t0,
+                    t,
+                    amount,
+                    False,
+                    window_start,
+                    peak,
+                    occurrence,
+                    measured,
+                    estimated,
+                    inside,
+                    covered_ms,
+                )
+                changed_from = min(changed_from, t0 // length)
+                if gap:
+                    n_ledger = note(ledger, amounts, n_ledger, GAP, d, 1, t, amount)
+            s.base_ts[d] = t
+            s.base_value[d] = reported
+            continue
+
+        queue_ts[0], queue_value[0] = t, reported
+        queued, position = 1, 0
+        while position < queued:
+            t1, v1 = queue_ts[position], queue_value[position]
+            position += 1
+            t0, v0 = s.base_ts[d], s.base_value[d]
+            if t0 == NONE:
+                s.base_ts[d], s.base_value[d] = t1, v1
+                continue
+            case = classify(p, d, t0, v0, t1, v1)
+            waiting = s.suspects[d]
+            if waiting > 0 and case == JITTERS:
+                case = SUSPECT  # only a fit or a rollover clears those before it
+            if case != SUSPECT:
+                for j in range(waiting):
+                    n_ledger = note(
+                        ledger, amounts, n_ledger, OUTLIER, d, 0, s.suspect_ts[d, j], s.suspect_value[d, j] - v0
+                    )
+                s.suspects[d] = 0
+                if case == FITS:
+                    amount = max(0.0, v1 - v0)
+                elif case == ROLLS_OVER:
+                    rolled = p.register_max[d] - v0 + v1
+                    n_ledger = note(ledger, amounts, n_ledger, ROLLOVER, d, 0, t1, rolled)
+                    amount = max(0.0, rolled)
+                else:
+                    amount = 0.0
+                gap = add_segment(
+                    p,
+                    b,
+                    d,
+                    t0,
+                    t1,
+                    amount,
+                    False,
+                    window_start,
+                    peak,
+                    occurrence,
+                    measured,
+                    estimated,
+                    inside,
+                    covered_ms,
+                )
+                changed_from = min(changed_from, t0 // length)
+                if gap:
+                    n_ledger = note(ledger, amounts, n_ledger, GAP, d, 0, t1, amount)
+                s.base_ts[d] = t1
+                s.base_value[d] = v0 if case == JITTERS else v1
+                continue
+            if waiting < LOOK_AHEAD:
+                s.suspect_ts[d, waiting], s.suspect_value[d, waiting] = t1, v1
+                s.suspects[d] = waiting + 1
+                continue
+            # Three readings after the suspect and none fits: it stands, as a reset or as a spike.
+            suspect_t, suspect_v = s.suspect_ts[d, 0], s.suspect_value[d, 0]
+            if greater(v0, suspect_v):
+                rate = p.max_rate[d]
+                hours = (suspect_t - t0) / HOUR_MS
+                amount = 0.0
+                if not greater(0.0, suspect_v) and not np.isnan(rate) and not greater(suspect_v, rate * hours):
+                    amount = max(0.0, suspect_v)
+                add_segment(
+                    p,
+                    b,
+                    d,
+                    t0,
+                    suspect_t,
+                    amount,
+                    True,
+                    window_start,
+                    peak,
+                    occurrence,
+                    measured,
+                    estimated,
+                    inside,
+                    covered_ms,
+                )
+                changed_from = min(changed_from, t0 // length)
+                n_ledger = note(ledger, amounts, n_ledger, RESET, d, 0, suspect_t, amount)
+            else:
+                n_ledger = note(ledger, amounts, n_ledger, SPIKE, d, 0, suspect_t, suspect_v - v0)
+            s.base_ts[d], s.base_value[d] = suspect_t, suspect_v
+            s.suspects[d] = 0
+            # The three go in again from the new base; with the three there cannot be a fourth suspect among them.
+            queue_ts[0], queue_value[0] = s.suspect_ts[d, 1], s.suspect_value[d, 1]
+            queue_ts[1], queue_value[1] = s.suspect_ts[d, 2], s.suspect_value[d, 2]
+            queue_ts[2], queue_value[2] = t1, v1
+            queued, position = 3, 0
+    return n_ledger, changed_from, earliest
