@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -147,3 +148,35 @@ class Registry:
     """int32[buildings + 1], likewise for items."""
     period_names: tuple[str, ...]
     """Every period of every policy, each once."""
+
+    @classmethod
+    def of(cls, buildings: Sequence[Building], devices: Sequence[Device], policies: Mapping[str, Policy]) -> Registry:
+        """Number what is already checked: every device's building and every building's policy is there, ids are unique.
+
+        Rows of buildings are in the order given, items in that of their first meter, policies in that of their ids.
+        """
+        building_row = {building.id: row for row, building in enumerate(buildings)}
+        ordered = sorted(devices, key=lambda device: building_row[device.building])
+        device_building = np.array([building_row[device.building] for device in ordered], np.int32)
+        meters: dict[tuple[int, str], list[int]] = {}
+        for row, device in enumerate(ordered):
+            if device.kind == "meter":
+                meters.setdefault((int(device_building[row]), device.item), []).append(row)
+        items = tuple(Item(building, name, tuple(rows)) for (building, name), rows in meters.items())
+        bounds = np.arange(len(buildings) + 1)
+        periods: dict[str, None] = {}
+        for policy_id in sorted(policies):
+            policy = policies[policy_id]
+            periods.update(dict.fromkeys((policy.default_period, *(window.period for window in policy.windows))))
+        return cls(
+            buildings=tuple(buildings),
+            devices=tuple(ordered),
+            policies={policy_id: policies[policy_id] for policy_id in sorted(policies)},
+            items=items,
+            device_row={device.id: row for row, device in enumerate(ordered)},
+            building_row=building_row,
+            device_building=device_building,
+            device_start=np.searchsorted(device_building, bounds).astype(np.int32),
+            item_start=np.searchsorted([item.building for item in items], bounds).astype(np.int32),
+            period_names=tuple(periods),
+        )
