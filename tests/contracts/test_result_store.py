@@ -13,10 +13,12 @@ import pytest
 from monitor.results import EventScope, IntervalColumns, LedgerScope, Step
 from monitor.store.memory import MemoryStore, take_intervals
 from monitor.store.protocol import Interval, Moved, ResultStore
+from monitor.store.sqlite import SqliteStore
 from tests.store.made import QUARTER_MS, START_MS, entry, event, intervals, registry
 
 STORES: dict[str, Callable[[Path], ResultStore]] = {
     "memory": lambda _folder: MemoryStore(),
+    "sqlite": lambda folder: SqliteStore(folder / "monitor.sqlite", sinks=["influx"]),
 }
 
 
