@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from monitor.errors import ConfigError, Problem
 
-__all__ = ["Bounds", "Findings", "nearest", "number_of", "text_problem"]
+__all__ = ["Bounds", "Findings", "nearest", "number_of", "shown", "text_problem"]
 
 _DECIMAL = re.compile(r"[-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _LONGEST_SHOWN = 60

@@ -16,7 +16,7 @@ import yaml
 
 from monitor.config.findings import Bounds, Findings, nearest, number_of, shown, text_problem
 
-__all__ = ["Section", "duplicate_keys", "is_null", "read_yaml"]
+__all__ = ["Section", "duplicate_keys", "is_null", "kind_of", "line_of", "read_yaml"]
 
 T = TypeVar("T")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

@@ -1,0 +1,33 @@
+"""All that is to be said about a configuration folder, for the command `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from monitor.config.findings import Findings
+from monitor.config.registry_files import read_registry
+from monitor.config.settings_file import load_settings
+from monitor.errors import ConfigError, Problem
+from monitor.settings import Settings
+
+__all__ = ["check"]
+
+
+def check(config_dir: Path, env: Mapping[str, str], now_ms: int) -> list[Problem]:
+    """Errors and warnings of monitor.yaml, buildings.csv, devices.csv and policies/, by file and line.
+
+    env: where monitor.yaml's password and token variables are looked for. now_ms: UTC, see `load_registry`. Raises
+    nothing for what it finds.
+    """
+    findings = Findings()
+    if not config_dir.is_dir():
+        findings.error(str(config_dir), "no such folder; give the folder that holds buildings.csv")
+        return findings.problems
+    settings = Settings()
+    try:
+        settings = load_settings(config_dir, env)
+    except ConfigError as error:
+        findings.problems.extend(error.problems)
+    read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=settings.revision_horizon_h)
+    return sorted(findings.problems, key=lambda problem: (problem.file, problem.line or 0))
