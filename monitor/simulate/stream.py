@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.readings import AC_QUANTITIES, METER_QUANTITIES, QUANTITY_BY_NAME
 from monitor.registry import Registry
 
-__all__ = ["EPS", "Reading", "above", "reject_reason", "sorted_once"]
+__all__ = ["EPS", "Reading", "above", "reject_reason", "rounded", "sorted_once"]
 
 EPS = 1e-9
 _YEAR_2000_MS = 946_684_800_000
@@ -60,3 +63,8 @@ def reject_reason(
 def sorted_once(readings: Iterable[Reading]) -> list[Reading]:
     """Every distinct reading once, sorted by time, device, quantity, value: the `truth_rows`."""
     return sorted(set(readings))
+
+
+def rounded(values: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """To the nearest decimal that a device would send: 10234.57, not 10234.570000000002."""
+    return np.asarray(np.round(values, decimals), np.float64)
