@@ -6,6 +6,7 @@ inside a value becomes a space, so that a refused batch can be split by lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = ["LineBatch", "LineEncoder"]
 _CHUNK_ROWS = 100_000
 """Arrow's text arrays hold 2 GiB; a line has about 200 bytes."""
 
+_UNWRITABLE = re.compile(r"\\+(?=[,=\s]|$)")
 _NAME_SPECIALS = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\t": "\\ ", "\n": "\\ ", "\r": "\\ "})
 _TEXT_SPECIALS = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": " ", "\r": " "})
 
@@ -137,9 +139,10 @@ def tags(**values: str) -> str:
 
 
 def escape_tag(value: str) -> str:
-    """A tag value. A backslash at its end would escape the comma after it and has no notation: a `/` stands for it."""
-    if value.endswith("\\"):
-        value = value.rstrip("\\") + "/"
+    """A tag value. A backslash before a comma, an equals sign, a space or the end has no notation that InfluxDB and
+    VictoriaMetrics both read: a `/` stands for it."""
+    if "\\" in value:
+        value = _UNWRITABLE.sub("/", value)
     return value.translate(_NAME_SPECIALS)
 
 
