@@ -102,7 +102,7 @@ def _window(section: Section, *, interval_min: int | None) -> Window | None:
     months = section.months("months")
     since, until = section.date("since"), section.date("until")
     if since is not None and until is not None and until <= since:
-        section.error("until", f"found {until}, expected a date after since, {since}; the window would never hold")
+        section.warn("until", f"found {until}, which is not after since, {since}; the window never holds")
     section.finish()
     if from_min == 1440:
         section.error("from", 'found 24:00, expected a time before it; write "00:00" and the next day')

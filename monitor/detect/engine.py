@@ -8,13 +8,13 @@ readings (SEMANTICS 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.history import History
+from monitor.detect.history import History, Snapshot
 from monitor.detect.kernels.advance import advance
 from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
 from monitor.detect.params import Calendars, Layout, Params, build_layout, build_params, compile_calendars
@@ -112,38 +112,59 @@ class Engine:
             self._deferred[:] = False
         return _as_step(found, ReadingColumns.empty())
 
-    def recompute(self, buildings: NDArray[np.bool_], end: int) -> Step:
-        """Computes these buildings again from the newest state that serves and says all that ought to stand since."""
+    def freeze(self) -> Step:
+        """Judges all that is due for good, before another configuration takes over."""
         found = _Found()
-        if buildings.any():
-            self._compute_again(buildings, end, found)
+        seen = self.state.clock != NONE
+        if seen.any():
+            self._advance(self._sort(ReadingColumns.empty()), seen, found, whole_window=False, freeze=True)
         return _as_step(found, ReadingColumns.empty())
 
     # ------------------------------------------------------------------ state in and out
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """A copy of the state, for a checkpoint."""
-        return {name: getattr(self.state, name).copy() for name in AXES}
+    def snapshot(self, end: int) -> Snapshot:
+        """A copy of the state, in which all readings before `end` are."""
+        arrays = {name: getattr(self.state, name).copy() for name in AXES}
+        return Snapshot(arrays, np.full(len(self.registry.buildings), end, np.int64))
 
-    def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Puts a checkpoint's state (of the same layout) in place."""
-        for name in AXES:
-            getattr(self.state, name)[...] = arrays[name]
-        self._given.clear()
+    def recover(self, events_since: Callable[[Mapping[str, int]], list[Event]], end: int) -> Step:
+        """After a restart: the newest state, and all that the readings since then make of it.
 
-    def remember(self, events: list[Event]) -> None:
-        """Tells which events a store holds that are not final: after `restore`, so that they can be withdrawn."""
-        for event in events:
-            building = self.registry.building_row[event.building]
-            device = self.registry.device_row[event.device] if event.device else -1
-            rules = self._given.setdefault(building, {})
-            rules.setdefault((RULES.index(event.rule), device), {})[event.start_ms] = event
+        The store may be ahead of that state, so what the step does not hold of the time since then is undone.
+        events_since: building id to ms -> the store's events that are open or start at or after it."""
+        anchor = next(iter(self.history.anchors()))
+        if anchor.arrays is not None:
+            for name in AXES:
+                getattr(self.state, name)[...] = anchor.arrays[name]
+        scopes = {}
+        for building in range(len(self.registry.buildings)):
+            for scope in self.event_scopes(building):
+                scopes[scope.rule, scope.building, scope.device] = scope.from_ms
+        earliest: dict[str, int] = {}
+        for (_, building_id, _), from_ms in scopes.items():
+            earliest[building_id] = min(earliest.get(building_id, from_ms), from_ms)
+        for event in events_since(earliest):
+            if event.start_ms >= scopes.get((event.rule, event.building, event.device), event.start_ms + 1):
+                self._remember(event)
+        everything = np.ones(len(self.registry.buildings), np.bool_)
+        since = self.history.readings(everything, anchor.position, end)
+        touched = np.zeros(len(self.registry.buildings), np.bool_)
+        touched[self.registry.device_building[since.device]] = True
+        found = _Found()
+        self._compute_again(touched, end, found)
+        return _as_step(found, since)
+
+    def _remember(self, event: Event) -> None:
+        building = self.registry.building_row[event.building]
+        device = self.registry.device_row[event.device] if event.device else -1
+        rules = self._given.setdefault(building, {})
+        rules.setdefault((RULES.index(event.rule), device), {})[event.start_ms] = event
 
     def event_scopes(self, building: int) -> list[EventScope]:
         """What the state may still change among the building's events."""
         p, s, row = self._require_params(), self.state, self.registry.buildings[building]
         length, start = int(p.interval_ms[building]), int(s.window_start[building])
-        window_ms = 0 if start == NONE else start * length
+        window_ms = 0 if start == NONE else max(start, int(s.frozen_to[building])) * length
         scopes = []
         if row.peak_limit_kw is not None:
             active = bool(s.demand_active[building])
@@ -243,13 +264,22 @@ class Engine:
         oldest = [int(part.min()) for part in (window_ms, holds[holds != NONE], batch.ts_ms) if len(part)]
         self._cover(min(oldest, default=0), int(s.clock[selected].max()) + DAY_MS)
 
-    def _advance(self, batch: _Sorted, selected: NDArray[np.bool_], found: _Found, *, whole_window: bool) -> None:
+    def _advance(
+        self,
+        batch: _Sorted,
+        selected: NDArray[np.bool_],
+        found: _Found,
+        *,
+        whole_window: bool,
+        freeze: bool = False,
+    ) -> None:
         self._cover_state(batch, selected)
         ledger, amounts, events, figures, rows, row_figures, groups = advance(
             self._require_params(),
             self.state,
             selected,
             whole_window,
+            freeze,
             batch.first_source_ts,
             batch.offsets,
             batch.quantity,
@@ -286,7 +316,7 @@ class Engine:
                 late.extend(refused)
                 batch = self._sort(accepted)
                 batch.disorder[:] = False
-            ready = todo & ~batch.disorder
+            ready = todo & ~batch.disorder & (self.state.clock != NONE)
             if ready.any():
                 names = {self.registry.buildings[row].id for row in np.flatnonzero(ready).tolist()}
                 found.ledger.extend(entry for entry in late if entry.building in names)
@@ -294,7 +324,7 @@ class Engine:
                     found.event_scopes.extend(self.event_scopes(building))
                     found.ledger_scopes.extend(self._ledger_scopes(building))
                 self._advance(batch, ready, found, whole_window=True)
-            todo &= ~ready
+            todo &= batch.disorder
             if not todo.any():
                 return
 
@@ -321,7 +351,7 @@ class Engine:
         return columns.take(~old), entries
 
     def _ledger_scopes(self, building: int) -> list[LedgerScope]:
-        p, s = self._require_params(), self.state
+        s = self.state
         scopes = []
         devices = self.layout.slice("D", building)
         for row in range(devices.start, devices.stop):
@@ -376,7 +406,7 @@ class Engine:
             state="closed" if is_closed else "open",
             reason=REASONS[reason],
             limit=limit,
-            worst=None if worst != worst else worst,  # noqa: PLR0124  # NaN: ac_hours has none
+            worst=None if worst != worst else worst,  # NaN: ac_hours has none
             excess=excess,
             duration_ms=duration_ms,
             policy=policy.id,

@@ -33,12 +33,12 @@ class History(Protocol):
         """The readings of these buildings from their position up to end, in order of arrival."""
 
 
-class _Nothing:
-    """The anchor before everything."""
+class Snapshot:
+    """A state kept in memory. `arrays` None: nothing had been seen yet."""
 
-    def __init__(self, buildings: int) -> None:
-        self.arrays: Mapping[str, NDArray[np.generic]] | None = None
-        self.position = np.zeros(buildings, np.int64)
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]] | None, position: NDArray[np.int64]) -> None:
+        self.arrays = arrays
+        self.position = position
 
 
 class MemoryHistory:
@@ -46,7 +46,7 @@ class MemoryHistory:
 
     def __init__(self, device_building: NDArray[np.int32], buildings: int) -> None:
         self._of_device = device_building
-        self._nothing = _Nothing(buildings)
+        self._nothing = Snapshot(None, np.zeros(buildings, np.int64))
         self._batches: list[ReadingColumns] = []
         self.end = 0
 

@@ -6,7 +6,8 @@ numbers count demand intervals since the epoch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class State(NamedTuple):
     budget_occurrence: NDArray[np.int64]  # [B], likewise of peak_budget; start of the occurrence or -1
     budget_sum: NDArray[np.float64]
     budget_start: NDArray[np.int64]
+    frozen_to: NDArray[np.int64]  # [B], the folds already hold all before this interval: a reload judges nothing again
     building_digest: NDArray[np.int64]  # [B, 2]
 
 
@@ -104,6 +106,7 @@ AXES: dict[str, str] = {
     "budget_occurrence": "B",
     "budget_sum": "B",
     "budget_start": "B",
+    "frozen_to": "B",
     "building_digest": "B",
 }
 
@@ -154,12 +157,13 @@ _FILL: dict[str, int] = {
     "demand_start": NONE,
     "budget_occurrence": -1,
     "budget_start": NONE,
+    "frozen_to": NONE,
 }
 
 
 def empty_state(layout: Layout) -> State:
     """The state of a monitor that has seen nothing yet."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, axis in AXES.items():
         length = layout.length(axis)
         shape = (length, _SECOND_AXIS[name]) if name in _SECOND_AXIS else (length,)
@@ -175,7 +179,7 @@ def clear_building(state: State, layout: Layout, building: int) -> None:
         getattr(state, name)[layout.slice(axis, building)] = _FILL.get(name, 0)
 
 
-def copy_building(source: dict[str, NDArray[np.generic]], target: State, layout: Layout, building: int) -> None:
+def copy_building(source: Mapping[str, NDArray[np.generic]], target: State, layout: Layout, building: int) -> None:
     """Put one building's slice of a state with the same layout in the place of the target's."""
     for name, axis in AXES.items():
         part = layout.slice(axis, building)

@@ -31,9 +31,10 @@ def due_before(p: Params, s: State, b: int, item: int) -> int:
     for d in range(p.device_start[b], p.device_start[b + 1]):
         if p.item[d] == item:
             all_reported = min(all_reported, s.last_ts[d, p.source[d]])
+    after_grace: int = (clock - p.grace_ms[b]) // length
     if all_reported == NONE:
-        return (clock - p.grace_ms[b]) // length
-    return max(all_reported // length, (clock - p.grace_ms[b]) // length)
+        return after_grace
+    return max(int(all_reported // length), after_grace)
 
 
 @kernel
@@ -75,6 +76,7 @@ def advance(
     s: State,
     selected: NDArray[np.bool_],
     whole_window: bool,
+    freeze: bool,
     first_source_ts: NDArray[np.int64],
     offsets: NDArray[np.int64],
     quantity: NDArray[np.int8],
@@ -92,7 +94,8 @@ def advance(
     """The selected buildings, one after the other, by readings sorted by device and time (see sorting.py).
 
     The building clocks are already moved on. whole_window: put out every row and event of the window, not only what
-    changed. Returns ledger [n, 4] with amounts [n, 1], events [n, 9] with figures [n, 2] (worst, excess), interval rows
+    changed. freeze: fold the building rules over all that is due, so that another configuration judges only what comes
+    after. Returns ledger [n, 4] with amounts [n, 1], events [n, 9] with figures [n, 2] (worst, excess), interval rows
     [n, 4] with figures [n, 4] (measured, estimated, coverage, energy per hour), and the groups [n, 5] of events that
     are all there are now, not counting final ones, of one rule and device."""
     ledger = np.empty((64, LEDGER_COLUMNS), np.int64)
@@ -238,10 +241,7 @@ def advance(
                 emitted_to = max(s.emitted_to[item], origin)
                 emit_from = min(emitted_to, max(changed_from[item - p.item_start[b]], origin))
                 is_judged = item == p.total_item[b] and not (np.isnan(p.limit_kw[b]) and np.isnan(p.budget_kwh[b]))
-                if whole_window or is_judged:
-                    sum_from = max(start, origin)
-                else:
-                    sum_from = emit_from
+                sum_from = max(start, origin) if whole_window or is_judged else emit_from
                 if whole_window:
                     emit_from = sum_from
                 emit_from = max(emit_from, start)
@@ -279,7 +279,8 @@ def advance(
                 if is_judged:
                     events = room_for_ints(events, n_events, 2 * (span + 2))
                     figures = room_for_reals(figures, n_events, 2 * (span + 2))
-                    judged_from = max(start, origin)
+                    judged_from = max(start, origin, s.frozen_to[b])
+                    folded_to = due_to if freeze else next_start
                     for rule in range(2):
                         given = p.limit_kw[b] if rule == PEAK_DEMAND else p.budget_kwh[b]
                         if np.isnan(given):
@@ -293,7 +294,7 @@ def advance(
                                 start,
                                 judged_from,
                                 due_to,
-                                next_start,
+                                folded_to,
                                 peak,
                                 total[0],
                                 total[3],
@@ -311,7 +312,7 @@ def advance(
                                 start,
                                 judged_from,
                                 due_to,
-                                next_start,
+                                folded_to,
                                 occurrence,
                                 occurrence_end,
                                 total[2],
@@ -333,6 +334,8 @@ def advance(
                             n_groups += 1
                         else:
                             n_events = alive
+                    if freeze:
+                        s.frozen_to[b] = max(s.frozen_to[b], due_to)
             shift_window(p, s, b, start, span, next_start, cells, covered)
             s.window_start[b] = next_start
 
