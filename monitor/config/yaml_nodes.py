@@ -111,9 +111,6 @@ class Section:
     def error(self, key: str, found: str, line: int | None = None) -> None:
         self.findings.error(self.file, found, line=line or self.lines.get(key, self.line), column=self.path + key)
 
-    def warn(self, key: str, found: str) -> None:
-        self.findings.warn(self.file, found, line=self.lines.get(key, self.line), column=self.path + key)
-
     def warn(self, key: str, found: str, line: int | None = None) -> None:
         self.findings.warn(self.file, found, line=line or self.lines.get(key, self.line), column=self.path + key)
 
