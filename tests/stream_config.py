@@ -140,7 +140,7 @@ def make_policy(rng: Random, policy_id: str, zone: str, day: dt.date) -> tuple[d
     holidays: dict[str, Any] = {}
     _maybe(rng, holidays, 0.7, "country", COUNTRY[zone] or "NP")
     _maybe(rng, holidays, 0.5, "extra", [_near(rng, day)])
-    _maybe(rng, holidays, 0.5, "workdays", [_near(rng, day)])
+    _maybe(rng, holidays, 0.5, "workdays", [_near(rng, day), *holidays.get("extra", [])[: rng.randint(0, 1)]])
     _maybe(rng, policy, 0.8, "holidays", holidays)
     tolerance = rng.choice((0.0, 0.05))
     demand: dict[str, Any] = {"tolerance": tolerance, "clear_ratio": rng.choice((0.9, 1.0, 1 + tolerance))}
@@ -162,7 +162,7 @@ def _meter(
     source = rng.choice(("register", "register", "power"))
     multiplier = rng.choice((None, None, 1.0, 2.5, 40.0))
     max_rate = rng.choice((None, 200.0, 200.0, round(level * 1.5, 1)))
-    register_max = rng.choice((None, 1000.0))
+    register_max = rng.choice((None, None, 1000.0, 100.0))
     jitter = rng.choice((None, 0.0, 2.0))
     cadence_s = rng.choice((None, None, 300.0, 3600.0))
     max_gap_s = rng.choice((None, None, None, 2000.0))
@@ -188,7 +188,7 @@ def _meter(
         register_max=register_max,
         jitter=0.1 if jitter is None else jitter,
         max_gap_s=max_gap_s or 4 * (cadence_s or 900.0),
-        silent=rng.random() < 0.05,
+        silent=rng.random() < 0.08,
     )
 
 

@@ -83,26 +83,30 @@ def _faulty(rng: Random, values: list[float], device: DevicePlan) -> list[float]
             values[at] = values[at - 1] - rng.choice((0.02, 0.09, device.jitter, device.jitter + 0.01, 1.5))
         elif rng.random() < spike_chance:
             length = rng.choice((1, 1, 1, 2, 3, 4))
-            kind = rng.randrange(4)
+            kind, base = rng.randrange(4), values[at - 1]
             for n in range(at, min(at + length, len(values))):
                 values[n] = (values[n] + rng.uniform(500, 9000), 0.0, values[n] / 2, 6000.0 - 1000 * n)[kind]
             at += length
+            if at < len(values) and rng.random() < 0.2:
+                values[at] = base - 0.05  # would jitter, had it come first
         at += 1
     if rng.random() < 0.3:
-        for n in range(1, min(rng.randint(1, 3), len(values) - 1) + 1):
-            values[-n] = rng.choice((values[-n] + 50_000, values[-n] / 3, 0.0))
+        pending = min(rng.randint(1, 3), len(values) - 1)
+        base = values[-pending - 1] if values else 0.0
+        for n in range(pending, 0, -1):
+            values[-n] = rng.choice((values[-n] + 50_000, values[-n] / 3, 0.0, base - 0.05))
     return values
 
 
 def _register_values(rng: Random, device: DevicePlan, times: list[int], exact: list[float]) -> list[float]:
     total = rng.choice((0.0, 995.0, 995.0, 5000.0, 123456.789))
-    reset_chance = rng.choice((0.0, 0.0, 0.01))
+    reset_chance = rng.choice((0.0, 0.01, 0.03))
     values: list[float] = []
     for n, ts_ms in enumerate(times):
         if n:
             total += _power(rng, device, ts_ms, exact) * (ts_ms - times[n - 1]) / HOUR_MS
         if rng.random() < reset_chance:
-            total = rng.choice((0.0, rng.uniform(0, 3), -0.5))
+            total = rng.choice((0.0, rng.uniform(0, 3), rng.uniform(0, 3), -0.5))
         values.append(total % device.register_max if device.register_max else total)
     return _faulty(rng, values, device)
 
