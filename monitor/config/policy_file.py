@@ -9,7 +9,7 @@ import holidays
 
 from monitor.calendars import DAY_CLASSES, WEEKDAYS
 from monitor.config.findings import Bounds, Findings, nearest, shown
-from monitor.config.yaml_nodes import Section, read_yaml
+from monitor.config.yaml_nodes import Section, is_null, read_yaml
 from monitor.registry import AcRules, Policy, Source, Window
 
 __all__ = ["PolicyFile", "read_policy"]
@@ -37,11 +37,13 @@ class PolicyFile(NamedTuple):
 def read_policy(path: Path, file: str, findings: Findings) -> PolicyFile | None:
     """The policy in a file; None if the file cannot be read at all."""
     node = read_yaml(path, file, findings)
-    if node is None:
+    if node is None or is_null(node):
         if not any(problem.file == file for problem in findings.problems):
             findings.error(file, "empty, expected a policy; remove the file or write one")
         return None
     root = Section(node, file, findings)
+    if not root.is_mapping:
+        return None
     interval_min = root.one_of("demand_interval_min", 15, DEMAND_INTERVALS_MIN)
     policy_id = root.text("id", required=True)
     demand = root.section("peak_demand")

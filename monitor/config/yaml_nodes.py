@@ -91,13 +91,17 @@ class Section:
         self.file, self.findings, self.path = file, findings, path
         self.line = 1 if node is None else line_of(node)
         self.lines: dict[str, int] = {}
+        self.is_mapping = False
         self._nodes: dict[str, yaml.Node] = {}
         self._asked: set[str] = set()
         if node is None or is_null(node):
             return
         if not isinstance(node, yaml.MappingNode):
-            findings.error(file, f"found {kind_of(node)}, expected keys with values", line=self.line, column=path[:-1])
+            findings.error(
+                file, f"found {kind_of(node)}, expected keys with values", line=self.line, column=path[:-1] or None
+            )
             return
+        self.is_mapping = True
         duplicate_keys(node, file, findings, path)
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
