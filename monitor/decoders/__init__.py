@@ -1,0 +1,16 @@
+"""From payloads to columns: one file per format, and the table that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.decoders.decoded import DETAIL_CHARS, HEAD_BYTES, OUTCOMES, Decoded, Decoder, Limits, Reject
+from monitor.decoders.native import NativeDecoder
+from monitor.registry import Registry
+
+__all__ = ["DECODERS", "DETAIL_CHARS", "HEAD_BYTES", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+
+DECODERS: dict[str, Callable[[Registry, Limits], Decoder]] = {
+    "native": NativeDecoder,
+}
+"""Name of a format in the configuration → what makes its decoder for a registry."""

@@ -1,0 +1,75 @@
+"""What decoding a batch of messages gives, whatever their format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.ingest.message import Message
+from monitor.readings import ReadingColumns
+
+__all__ = ["DETAIL_CHARS", "HEAD_BYTES", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+
+HEAD_BYTES = 4096
+"""As much of a rejected payload goes to quarantine."""
+DETAIL_CHARS = 200
+"""As long is the detail of a rejection at most."""
+OUTCOMES = ("accepted", "partial", "rejected", "ignored")
+"""What became of a message: all its readings were taken, some, none, or there was none in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still believed (SEMANTICS 2)."""
+
+    max_future_s: float = 600.0
+    """A reading may lie so far after its arrival [s]."""
+    max_age_d: float | None = 400.0
+    """A reading may lie so far before its arrival [d]; None: however far (a replay)."""
+    max_payload_bytes: int = 262_144
+    """A longer payload is not looked at."""
+
+
+class Reject(NamedTuple):
+    """One entry of the quarantine."""
+
+    topic: str
+    payload_head: bytes
+    """The first `HEAD_BYTES` of the payload."""
+    reason: str
+    """unknown_device, foreign_device, unknown_quantity, bad_value or bad_time for a reading; malformed or
+    payload_too_large for what no reading can be taken from."""
+    detail: str
+    """Which device, which key, which value: at most `DETAIL_CHARS` characters, printable."""
+    received_ms: int
+    readings: int = 1
+    """Readings for which it stands: more than one only in the last entry of a message that has very many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded batch of m messages with n accepted readings."""
+
+    columns: ReadingColumns
+    """The accepted readings, in the order of their messages."""
+    message_of_row: NDArray[np.int32]
+    """int32[n], ascending: index of the message from which a reading comes."""
+    outcome: NDArray[np.int8]
+    """int8[m], an index of `OUTCOMES`."""
+    rejects: Sequence[Reject] = ()
+    ignored: Counter[str] = field(default_factory=Counter)
+    """What is no reading and no mistake, by reason: retained_without_time, empty."""
+
+
+class Decoder(Protocol):
+    """One format. Rows in the result are rows of the registry that it was made with.
+
+    Bad input never raises: whatever a payload holds ends as a reading, a rejection or an ignored entry.
+    """
+
+    def decode(self, messages: Sequence[Message]) -> Decoded: ...
