@@ -95,6 +95,16 @@ class LedgerEntry(NamedTuple):
     ts_ms: int
     amount: float
 
+    def after(self, before: LedgerEntry | None) -> LedgerEntry:
+        """What is to stand once this entry comes where `before` stands.
+
+        Of two readings of one key that both came too late the one that would have counted stays, in whatever steps they
+        came; any other entry says all that is known of its key."""
+        if before is None or self.kind != "too_late":
+            return self
+        best = max if self.quantity == "setpoint_c" else min
+        return self._replace(amount=best(self.amount, before.amount))
+
 
 class EventScope(NamedTuple):
     """After a recomputation: events of this rule, building and device that start at or after `from_ms`, stand in

@@ -94,12 +94,13 @@ class MemoryStore:
             key = (entry.kind, entry.device, entry.quantity, entry.ts_ms)
             kept.add(key)
             before = self._ledger.get(key)
-            if before == entry:
+            after = entry.after(before)
+            if before == after:
                 continue
             if before is None:
                 insort(self._ledger_times.setdefault(entry.device, []), (entry.ts_ms, entry.kind, entry.quantity))
-            self._ledger[key] = entry
-            added.append(entry)
+            self._ledger[key] = after
+            added.append(after)
         for scope in step.ledger_scopes:
             removed.extend(self._remove(scope, kept))
         return added, removed

@@ -186,9 +186,11 @@ class SqliteStore:
         added: list[LedgerEntry] = []
         for entry in step.ledger:
             row = self._db.execute(_ONE_ENTRY, (entry.kind, entry.device, entry.quantity, entry.ts_ms)).fetchone()
-            if row != entry:
-                self._db.execute(_UPSERT_LEDGER, entry)
-                added.append(entry)
+            before = None if row is None else LedgerEntry(*row)
+            after = entry.after(before)
+            if after != before:
+                self._db.execute(_UPSERT_LEDGER, after)
+                added.append(after)
         kept = {(entry.kind, entry.device, entry.quantity, entry.ts_ms) for entry in step.ledger}
         removed = [entry for scope in step.ledger_scopes for entry in self._remove(scope, kept)]
         return added, removed
