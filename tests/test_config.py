@@ -221,7 +221,12 @@ sources:
     assert (policy.tolerance, policy.clear_ratio, policy.min_coverage) == (0.05, 1.05, 1.0)
     ac = policy.ac
     assert (ac.cool_min_c, ac.heat_max_c, ac.tolerance_c, ac.auto_counts) == (26.0, 20.0, 0.5, "heat")
-    assert (ac.min_duration_s, ac.clear_duration_s, ac.cool_months, ac.heat_months) == (0.0, 120.0, {4, 5}, {12})
+    assert (ac.min_duration_s, ac.clear_duration_s, ac.cool_months, ac.heat_months) == (
+        0.0,
+        120.0,
+        frozenset({4, 5}),
+        frozenset({12}),
+    )
     assert ac.allowed == (Window("", 451, 1049, days=frozenset({"workday"})),)
     source = policy.sources[0]
     assert (source.rule, source.date, source.article, source.verified) == ("windows", dt.date(2026, 4, 22), "4", True)

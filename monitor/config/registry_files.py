@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -214,11 +215,11 @@ class _Devices:
         cadence_s = _or(row.number("cadence_s", _ABOVE_0), DEFAULT_CADENCE_S.get(kind, 900.0))
         device = Device(
             id=device_id,
-            building=building_id,
+            building=sys.intern(building_id),
             kind=cast("Literal['meter', 'ac']", kind),
             name=row.text("name"),
-            gateway=row.text("gateway"),
-            item=item,
+            gateway=sys.intern(row.text("gateway")),  # a hundred thousand rows share a few of these
+            item=sys.intern(item),
             source=cast("Literal['register', 'power']", row.choice("source", "register", ("register", "power"))),
             multiplier=_or(row.number("multiplier", _NOT_0), 1.0),
             max_rate=max_rate,
