@@ -1,0 +1,118 @@
+"""Arguments to one call each. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+
+from monitor import __version__
+from monitor.errors import ConfigError, InputError, MonitorError
+
+DONE, FAILED, BAD_USAGE = 0, 1, 2
+
+app = App(
+    name="meter-monitor",
+    help="Watches the electricity and air conditioning of public buildings: readings come in over MQTT, violations of "
+    "peak limits and set-points go out to InfluxDB, SQLite and Prometheus.",
+    version=__version__,
+    help_format="plaintext",
+)
+_service = Group("The service", sort_key=0)
+_files = Group("Files and configuration", sort_key=1)
+_tryout = Group("Trying it out", sort_key=2)
+
+Config = Annotated[
+    Path, Parameter(name="--config", help="Folder with buildings.csv, devices.csv, policies/ and monitor.yaml.")
+]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@app.command(group=_service)
+def run(*, config: Config) -> int:
+    """Run the monitor until it is told to stop.
+
+    SIGTERM or Ctrl-C stops it in order: what has come in is stored first. SIGHUP reloads buildings, devices and
+    policies; if they have an error, those in force stay.
+    """
+    from monitor.service import run_service  # each command loads only what it needs
+
+    return run_service(config, dict(os.environ))
+
+
+@app.command(group=_files)
+def check(*, config: Config) -> int:
+    """Check a configuration: every error and warning at once, with file and line."""
+    from monitor.config import check as check_config  # each command loads only what it needs
+
+    problems = check_config(config, dict(os.environ), _now_ms())
+    for problem in problems:
+        print(problem, file=sys.stderr if not problem.warning else sys.stdout)  # its result
+    errors = sum(not problem.warning for problem in problems)
+    print(f"{errors} errors, {len(problems) - errors} warnings")  # noqa: T201  # its result
+    return BAD_USAGE if errors else DONE
+
+
+@app.command(group=_files)
+def replay(
+    *,
+    config: Config,
+    input: Annotated[  # noqa: A002  # the option's name
+        Path, Parameter(name="--input", help="Readings in order of arrival: CSV, CSV.gz or Parquet.")
+    ],
+    out: Annotated[Path, Parameter(name="--out", help="Folder for the results; made if it is not there.")],
+    batch: Annotated[int, Parameter(name="--batch", help="Readings per step; does not change the results.")] = 200_000,
+    no_horizon: Annotated[
+        bool, Parameter(name="--no-horizon", negative="", help="Let readings of any age change results.")
+    ] = False,
+) -> int:
+    """Compute the results of a file of readings with the core of the service.
+
+    Writes intervals.csv, events.csv, ledger.csv and rejected.csv.
+    """
+    from monitor.replay_command import replay_command  # each command loads only what it needs
+
+    if batch < 1:
+        print(f"--batch: found {batch}, expected 1 or more", file=sys.stderr)  # noqa: T201  # a usage error
+        return BAD_USAGE
+    replay_command(config, input, out, batch=batch, horizon=not no_horizon, env=dict(os.environ), now_ms=_now_ms())
+    return DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; every error is one clear text on standard error."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        result = app(
+            sys.argv[1:] if arguments is None else list(arguments),
+            exit_on_error=False,
+            print_error=True,
+            error_console=errors,
+            result_action="return_value",
+        )
+    except CycloptsError:
+        return BAD_USAGE
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)  # noqa: T201  # the error itself
+        return BAD_USAGE
+    except InputError as error:
+        print(f"meter-monitor: {error}", file=sys.stderr)  # noqa: T201  # the error itself
+        return BAD_USAGE
+    except MonitorError as error:
+        print(f"meter-monitor: {error}", file=sys.stderr)  # noqa: T201  # the error itself
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return FAILED
+    return result if isinstance(result, int) else DONE
