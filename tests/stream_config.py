@@ -77,6 +77,11 @@ def clock(minute: int) -> str | int:
     return minute if minute >= 600 and minute % 7 == 0 else f"{minute // 60:02}:{minute % 60:02}"
 
 
+def minute_of_day(cell: str | int) -> int:
+    """The inverse of `clock`."""
+    return cell if isinstance(cell, int) else 60 * int(cell[:2]) + int(cell[3:])
+
+
 def _some(rng: Random, names: Sequence[Any], least: int = 1) -> list[Any]:
     return rng.sample(list(names), rng.randint(least, len(names)))
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from tests.naive import HOUR_MS, MINUTE_MS, Row
-from tests.stream_config import DAYS, BuildingPlan, DevicePlan, config_files, make_building
+from tests.naive import HOUR_MS, Row
+from tests.stream_config import DAYS, BuildingPlan, DevicePlan, config_files, make_building, minute_of_day
 
 DAY_MS = 24 * HOUR_MS
 SETPOINTS_C = (18.0, 19.5, 20.0, 20.5, 22.0, 24.0, 25.0, 25.5, 26.0, 26.5, 27.0)
@@ -90,7 +91,7 @@ def _faulty(rng: Random, values: list[float], device: DevicePlan) -> list[float]
             if at < len(values) and rng.random() < 0.2:
                 values[at] = base - 0.05  # would jitter, had it come first
         at += 1
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         pending = min(rng.randint(1, 3), len(values) - 1)
         base = values[-pending - 1] if values else 0.0
         for n in range(pending, 0, -1):
@@ -177,6 +178,20 @@ def _ac_rows(
 
 
 # Deliveries
+
+
+def _window_end_ms(plan: BuildingPlan, before_ms: int) -> int:
+    """The last end of one of its windows at or before `before_ms`, so that a stream can end with it."""
+    zone = ZoneInfo(plan.cells["timezone"])
+    day = dt.datetime.fromtimestamp(before_ms / 1000, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    ends = [before_ms]
+    for window in plan.policy["windows"]:
+        minute = minute_of_day(window["to"])
+        # Added on the wall clock: a day may have 23 or 25 hours.
+        local = (day.replace(tzinfo=None) + dt.timedelta(minutes=minute)).replace(tzinfo=zone)
+        end_ms = round(local.timestamp() * 1000)
+        ends.append(end_ms if end_ms <= before_ms else end_ms - DAY_MS)
+    return max(ends[1:], default=before_ms)
 
 
 def _bad_rows(rng: Random, plans: list[BuildingPlan], start_ms: int, end_ms: int) -> list[Row]:
@@ -271,11 +286,14 @@ def make_case(
     start_ms = round(noon.timestamp() * 1000 - rng.uniform(0.3, 0.8) * days * DAY_MS)
     if ties:
         start_ms -= start_ms % HOUR_MS
-    end_ms = start_ms + round(days * DAY_MS)
     plans: list[BuildingPlan] = []
     for number, name in enumerate(zones):
         shares = number > 0 and name == zones[0] and rng.random() < 0.5
         plans.append(make_building(rng, number, name, day, ties=ties, like=plans[0] if shares else None))
+    end_ms = start_ms + round(days * DAY_MS)
+    ends_with_window = rng.random() < 0.3
+    if ends_with_window:
+        end_ms = _window_end_ms(plans[0], end_ms)
     rows_of: dict[str, list[Row]] = {}
     for plan in plans:
         for device in plan.devices:
@@ -287,11 +305,10 @@ def make_case(
                 silence = silences and rng.random() < 0.08
                 rows = _meter_rows(rng, device, plan, start_ms, end_ms, ties=ties, silence=silence)
             rows_of[device.cells["id"]] = rows
-        if ties and plan.devices and rng.random() < 0.5:
+        if plan.devices and (ends_with_window or (ties and rng.random() < 0.5)):
             # The clock stops exactly where the grace of an interval ends, or a moment before or after.
             device = rng.choice(plan.devices)
-            grace_ms = 1000 * plan.policy.get("grace_s", 900)
-            last_ms = end_ms + plan.interval_min * MINUTE_MS + grace_ms + rng.choice((-1, 0, 0, 1))
+            last_ms = end_ms + 1000 * plan.policy.get("grace_s", 900) + rng.choice((-1, 0, 0, 1))
             quantity = "room_c" if device.cells["kind"] == "ac" else "power_kw"
             rows_of.setdefault(device.cells["id"], []).append((last_ms, device.cells["id"], quantity, 20.0))
     if disorder:
