@@ -37,13 +37,15 @@ class Answer:
 class ScriptedServer:
     """`script` gives the answer to each request; `requests` is what came, in order."""
 
-    def __init__(self, script: Callable[[Request], Answer]) -> None:
+    def __init__(self, script: Callable[[Request], Answer], *, port: int = 0) -> None:
         self.script = script
         self.requests: list[Request] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet: otherwise each answer waits 40 ms for an ACK
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -67,7 +69,7 @@ class ScriptedServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
