@@ -29,9 +29,17 @@ FIRST_AC_RULE = 2
 
 
 @kernel
-def base_condition(p: Params, b: int, d: int, rule: int, held: NDArray[np.float64], known: NDArray[np.bool_]) -> bool:
+def base_condition(
+    rule: int,
+    exempt: int,
+    auto_counts: int,
+    limit_c: float,
+    tolerance_c: float,
+    held: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> bool:
     """What the rule demands of the unit's state, without the calendar. held, known: [4] on, mode, setpoint, room."""
-    if p.exempt[d] & (1 << rule):
+    if exempt & (1 << rule):
         return False
     if known[MODE] and held[MODE] == OFF_MODE:
         return False
@@ -40,16 +48,14 @@ def base_condition(p: Params, b: int, d: int, rule: int, held: NDArray[np.float6
         return False
     if rule == HOURS_RULE:
         return True
-    if not known[MODE] or not known[SETPOINT]:
+    if np.isnan(limit_c) or not known[MODE] or not known[SETPOINT]:
         return False
     mode = held[MODE]
     if rule == COOL_RULE:
-        if not (mode == COOL or (mode == AUTO and p.auto_counts[b] == COOL)):
-            return False
-        return not np.isnan(p.cool_min_c[b]) and greater(p.cool_min_c[b] - p.tolerance_c[b], held[SETPOINT])
-    if not (mode == HEAT or (mode == AUTO and p.auto_counts[b] == HEAT)):
-        return False
-    return not np.isnan(p.heat_max_c[b]) and greater(held[SETPOINT], p.heat_max_c[b] + p.tolerance_c[b])
+        return (mode == COOL or (mode == AUTO and auto_counts == COOL)) and greater(
+            limit_c - tolerance_c, held[SETPOINT]
+        )
+    return (mode == HEAT or (mode == AUTO and auto_counts == HEAT)) and greater(held[SETPOINT], limit_c + tolerance_c)
 
 
 @kernel
@@ -111,15 +117,21 @@ def digest_events(events: NDArray[np.int64], figures: NDArray[np.float64], first
 
 @kernel
 def integrate(
-    p: Params,
     b: int,
     d: int,
     rule: int,
-    held: NDArray[np.float64],
-    known: NDArray[np.bool_],
+    limit_c: float,
+    setpoint_c: float,
+    holds: bool,
     from_ms: int,
     to_ms: int,
     runs_out: bool,
+    on_delay_ms: int,
+    off_delay_ms: int,
+    edges: NDArray[np.int64],
+    flags: NDArray[np.int64],
+    lo: int,
+    hi: int,
     cluster: NDArray[np.int64],
     cluster_figures: NDArray[np.float64],
     events: NDArray[np.int64],
@@ -129,36 +141,24 @@ def integrate(
 ) -> int:
     """Holds one state over [from_ms, to_ms) and lets the rule's cluster grow; closed clusters become events.
 
-    cluster: [start, end, ms, reason]; cluster_figures: [excess, worst]. runs_out: the hold ends there for want of data.
-    Returns the count of events."""
-    holds = base_condition(p, b, d, rule, held, known)
-    lo, hi = p.ac_lo[b], p.ac_hi[b]
-    k = last_at_or_before(p.ac_start, lo, hi, from_ms)
+    holds: what `base_condition` says of the state. edges, flags in [lo, hi): the calendar. cluster: [start, end, ms,
+    reason]; cluster_figures: [excess, worst]. runs_out: the hold ends there for want of data. Returns the count of
+    events."""
+    if not holds:
+        if cluster[0] != NONE and cluster[1] == from_ms and from_ms < to_ms:
+            cluster[3] = CORRECTED
+        return n_events
+    k = last_at_or_before(edges, lo, hi, from_ms)
     t = from_ms
     while t < to_ms:
-        allowed_now = in_calendar(p.ac_flags[k], rule)
         piece_end = to_ms
-        if k + 1 < hi and p.ac_start[k + 1] < to_ms:
-            piece_end = p.ac_start[k + 1]
-        k += 1
-        if holds and allowed_now:
-            if cluster[0] != NONE and t != cluster[1] and t - cluster[1] >= p.off_delay_ms[b]:
-                if cluster[2] >= p.on_delay_ms[b]:
-                    n_events = put_event(
-                        events,
-                        figures,
-                        n_events,
-                        FIRST_AC_RULE + rule,
-                        b,
-                        d,
-                        cluster[0],
-                        cluster[1],
-                        False,
-                        cluster[3],
-                        cluster[2],
-                        final,
-                        cluster_figures[1],
-                        cluster_figures[0],
+        if k + 1 < hi and edges[k + 1] < to_ms:
+            piece_end = edges[k + 1]
+        if in_calendar(flags[k], rule):
+            if cluster[0] != NONE and t != cluster[1] and t - cluster[1] >= off_delay_ms:
+                if cluster[2] >= on_delay_ms:
+                    n_events = put_cluster(
+                        events, figures, n_events, rule, b, d, cluster, cluster_figures, False, final
                     )
                 cluster[0] = NONE
             if cluster[0] == NONE:
@@ -167,21 +167,54 @@ def integrate(
             cluster[1] = piece_end
             cluster[2] += piece_end - t
             if rule == COOL_RULE:
-                cluster_figures[0] += (p.cool_min_c[b] - held[SETPOINT]) * ((piece_end - t) / HOUR_MS)
-                if not cluster_figures[1] <= held[SETPOINT]:
-                    cluster_figures[1] = held[SETPOINT]
+                cluster_figures[0] += (limit_c - setpoint_c) * ((piece_end - t) / HOUR_MS)
+                if not cluster_figures[1] <= setpoint_c:
+                    cluster_figures[1] = setpoint_c
             elif rule == HEAT_RULE:
-                cluster_figures[0] += (held[SETPOINT] - p.heat_max_c[b]) * ((piece_end - t) / HOUR_MS)
-                if not cluster_figures[1] >= held[SETPOINT]:
-                    cluster_figures[1] = held[SETPOINT]
+                cluster_figures[0] += (setpoint_c - limit_c) * ((piece_end - t) / HOUR_MS)
+                if not cluster_figures[1] >= setpoint_c:
+                    cluster_figures[1] = setpoint_c
             else:
                 cluster_figures[0] = cluster[2] / HOUR_MS
         elif cluster[0] != NONE and cluster[1] == t:
-            cluster[3] = SCOPE if holds else CORRECTED
+            cluster[3] = SCOPE
+        k += 1
         t = piece_end
     if runs_out and cluster[0] != NONE and cluster[1] == to_ms:
         cluster[3] = NO_DATA
     return n_events
+
+
+@kernel
+def put_cluster(
+    events: NDArray[np.int64],
+    figures: NDArray[np.float64],
+    n: int,
+    rule: int,
+    b: int,
+    d: int,
+    cluster: NDArray[np.int64],
+    cluster_figures: NDArray[np.float64],
+    is_open: bool,
+    final: bool,
+) -> int:
+    """A cluster as an event; returns the new count."""
+    return put_event(
+        events,
+        figures,
+        n,
+        FIRST_AC_RULE + rule,
+        b,
+        d,
+        cluster[0],
+        cluster[1],
+        is_open,
+        cluster[3],
+        cluster[2],
+        final,
+        cluster_figures[1],
+        cluster_figures[0],
+    )
 
 
 @kernel
@@ -191,6 +224,16 @@ def load_cluster(
     cluster[0], cluster[1] = s.cluster_start[slot, rule], s.cluster_end[slot, rule]
     cluster[2], cluster[3] = s.cluster_ms[slot, rule], s.cluster_reason[slot, rule]
     cluster_figures[0], cluster_figures[1] = s.cluster_excess[slot, rule], s.cluster_worst[slot, rule]
+
+
+@kernel
+def rule_limit_c(p: Params, b: int, rule: int) -> float:
+    """The policy's limit of an AC rule [°C]; NaN: none."""
+    if rule == COOL_RULE:
+        return p.cool_min_c[b]
+    if rule == HEAT_RULE:
+        return p.heat_max_c[b]
+    return np.nan
 
 
 @kernel
@@ -214,60 +257,72 @@ def read_ac(
     Events that readings in order can change no more are put out as final. Returns the counts of ledger entries and
     events."""
     slot = p.ac_slot[d]
-    cluster = np.empty(4, np.int64)
-    cluster_figures = np.empty(2, np.float64)
+    lo, hi = p.ac_lo[b], p.ac_hi[b]
+    edges, flags = p.ac_start, p.ac_flags
+    exempt, auto_counts, tolerance_c = p.exempt[d], p.auto_counts[b], p.tolerance_c[b]
+    on_delay_ms, off_delay_ms, max_gap_ms = p.on_delay_ms[b], p.off_delay_ms[b], p.max_gap_ms[d]
+    held, known = s.held_value[slot], s.held_known[slot]
+    last_ts, last_value = s.last_ts[d], s.last_value[d]
+    limits_c = np.empty(AC_RULES, np.float64)
+    clusters = np.empty((AC_RULES, 4), np.int64)
+    cluster_figures = np.empty((AC_RULES, 2), np.float64)
+    for rule in range(AC_RULES):
+        limits_c[rule] = rule_limit_c(p, b, rule)
+        load_cluster(s, slot, rule, clusters[rule], cluster_figures[rule])
+    hold = s.hold_ts[slot]
     k = 0
     n = len(ts_ms)
     while k < n:
         t = ts_ms[k]
-        hold = s.hold_ts[slot]
         if t > hold and hold != NONE:
-            limit = hold + p.max_gap_ms[d]
+            limit = hold + max_gap_ms
             runs_out = limit < t
             for rule in range(AC_RULES):
-                load_cluster(s, slot, rule, cluster, cluster_figures)
+                holds = base_condition(rule, exempt, auto_counts, limits_c[rule], tolerance_c, held, known)
+                if not holds and clusters[rule, 0] == NONE:
+                    continue
                 n_events = integrate(
-                    p,
                     b,
                     d,
                     rule,
-                    s.held_value[slot],
-                    s.held_known[slot],
+                    limits_c[rule],
+                    held[SETPOINT],
+                    holds,
                     hold,
                     min(t, limit),
                     runs_out,
-                    cluster,
-                    cluster_figures,
+                    on_delay_ms,
+                    off_delay_ms,
+                    edges,
+                    flags,
+                    lo,
+                    hi,
+                    clusters[rule],
+                    cluster_figures[rule],
                     events,
                     figures,
                     n_events,
                     True,
                 )
-                if cluster[0] != NONE and t > cluster[1] and t - cluster[1] >= p.off_delay_ms[b]:
-                    if cluster[2] >= p.on_delay_ms[b]:
-                        n_events = put_event(
+                end = clusters[rule, 1]
+                if clusters[rule, 0] != NONE and t > end and t - end >= off_delay_ms:
+                    if clusters[rule, 2] >= on_delay_ms:
+                        n_events = put_cluster(
                             events,
                             figures,
                             n_events,
-                            FIRST_AC_RULE + rule,
+                            rule,
                             b,
                             d,
-                            cluster[0],
-                            cluster[1],
+                            clusters[rule],
+                            cluster_figures[rule],
                             False,
-                            cluster[3],
-                            cluster[2],
                             True,
-                            cluster_figures[1],
-                            cluster_figures[0],
                         )
-                    cluster[0] = NONE
-                s.cluster_start[slot, rule], s.cluster_end[slot, rule] = cluster[0], cluster[1]
-                s.cluster_ms[slot, rule], s.cluster_reason[slot, rule] = cluster[2], cluster[3]
-                s.cluster_excess[slot, rule], s.cluster_worst[slot, rule] = cluster_figures[0], cluster_figures[1]
+                    clusters[rule, 0] = NONE
             if runs_out:
-                s.held_known[slot, :] = False
-        s.hold_ts[slot] = t
+                known[:] = False
+        hold = t
         group_end = k + 1
         while group_end < n and ts_ms[group_end] == t:
             group_end += 1
@@ -276,14 +331,20 @@ def read_ac(
             for j in range(k, group_end):
                 if quantity[j] - 2 == q:
                     low, high, seen = min(low, value[j]), max(high, value[j]), True
-            if not seen or s.last_ts[d, q] == t:
+            if not seen or last_ts[q] == t:
                 continue
             counts = high if q == SETPOINT else low
             if low != high:
                 n_ledger = note(ledger, amounts, n_ledger, CONFLICT, d, q + 2, t, low if q == SETPOINT else high)
-            s.last_ts[d, q], s.last_value[d, q] = t, counts
-            s.held_value[slot, q], s.held_known[slot, q] = counts, True
+            last_ts[q], last_value[q] = t, counts
+            held[q], known[q] = counts, True
         k = group_end
+    s.hold_ts[slot] = hold
+    for rule in range(AC_RULES):
+        s.cluster_start[slot, rule], s.cluster_end[slot, rule] = clusters[rule, 0], clusters[rule, 1]
+        s.cluster_ms[slot, rule], s.cluster_reason[slot, rule] = clusters[rule, 2], clusters[rule, 3]
+        s.cluster_excess[slot, rule] = cluster_figures[rule, 0]
+        s.cluster_worst[slot, rule] = cluster_figures[rule, 1]
     return n_ledger, n_events
 
 
@@ -293,56 +354,51 @@ def judge_ac(
     s: State,
     b: int,
     d: int,
-    rule: int,
     clock: int,
     events: NDArray[np.int64],
     figures: NDArray[np.float64],
     n_events: int,
+    ends: NDArray[np.int64],
 ) -> int:
-    """The events of one rule as they stand at the building's clock, from what may still change. Changes no state.
+    """The events of a unit as they stand at the building's clock, from what may still change. Changes no state.
 
-    Returns the count of events."""
+    ends: int64[3], set to the count of events after each rule. Returns the count of events."""
     slot = p.ac_slot[d]
     hold = s.hold_ts[slot]
-    if hold == NONE:
-        return n_events
+    held, known = s.held_value[slot], s.held_known[slot]
     cluster = np.empty(4, np.int64)
     cluster_figures = np.empty(2, np.float64)
-    load_cluster(s, slot, rule, cluster, cluster_figures)
     limit = hold + p.max_gap_ms[d]
-    n_events = integrate(
-        p,
-        b,
-        d,
-        rule,
-        s.held_value[slot],
-        s.held_known[slot],
-        hold,
-        min(clock, limit),
-        limit < clock,
-        cluster,
-        cluster_figures,
-        events,
-        figures,
-        n_events,
-        False,
-    )
-    if cluster[0] != NONE and cluster[2] >= p.on_delay_ms[b]:
-        is_open = cluster[1] >= clock or clock - cluster[1] < p.off_delay_ms[b]
-        n_events = put_event(
-            events,
-            figures,
-            n_events,
-            FIRST_AC_RULE + rule,
-            b,
-            d,
-            cluster[0],
-            cluster[1],
-            is_open,
-            cluster[3],
-            cluster[2],
-            False,
-            cluster_figures[1],
-            cluster_figures[0],
-        )
+    for rule in range(AC_RULES):
+        limit_c = rule_limit_c(p, b, rule)
+        holds = base_condition(rule, p.exempt[d], p.auto_counts[b], limit_c, p.tolerance_c[b], held, known)
+        if holds or s.cluster_start[slot, rule] != NONE:
+            load_cluster(s, slot, rule, cluster, cluster_figures)
+            n_events = integrate(
+                b,
+                d,
+                rule,
+                limit_c,
+                held[SETPOINT],
+                holds,
+                hold,
+                min(clock, limit),
+                limit < clock,
+                p.on_delay_ms[b],
+                p.off_delay_ms[b],
+                p.ac_start,
+                p.ac_flags,
+                p.ac_lo[b],
+                p.ac_hi[b],
+                cluster,
+                cluster_figures,
+                events,
+                figures,
+                n_events,
+                False,
+            )
+            if cluster[0] != NONE and cluster[2] >= p.on_delay_ms[b]:
+                is_open = cluster[1] >= clock or clock - cluster[1] < p.off_delay_ms[b]
+                n_events = put_cluster(events, figures, n_events, rule, b, d, cluster, cluster_figures, is_open, False)
+        ends[rule] = n_events
     return n_events

@@ -109,6 +109,7 @@ def advance(
     n_rows = 0
     groups = np.empty((64, GROUP_COLUMNS), np.int64)
     n_groups = 0
+    ends = np.empty(AC_RULES, np.int64)
 
     for b in range(len(p.interval_ms)):
         if not selected[b]:
@@ -350,17 +351,21 @@ def advance(
             events = room_for_ints(events, n_events, AC_RULES * (edges + 3))
             figures = room_for_reals(figures, n_events, AC_RULES * (edges + 3))
             groups = room_for_ints(groups, n_groups, AC_RULES)
+            before = n_events
+            judge_ac(p, s, b, d, clock, events, figures, n_events, ends)
             for rule in range(AC_RULES):
-                before = n_events
-                n_events = judge_ac(p, s, b, d, rule, clock, events, figures, n_events)
-                digest = digest_events(events, figures, before, n_events)
+                digest = digest_events(events, figures, before, ends[rule])
                 if whole_window or digest != s.ac_digest[slot, rule]:
+                    # Kept, moved down over those that are left out.
+                    for n in range(before, ends[rule]):
+                        events[n_events + n - before, :] = events[n, :]
+                        figures[n_events + n - before, :] = figures[n, :]
                     s.ac_digest[slot, rule] = digest
                     groups[n_groups, 0], groups[n_groups, 1], groups[n_groups, 2] = 2 + rule, b, d
-                    groups[n_groups, 3], groups[n_groups, 4] = before, n_events
+                    groups[n_groups, 3], groups[n_groups, 4] = n_events, n_events + ends[rule] - before
                     n_groups += 1
-                else:
-                    n_events = before
+                    n_events += ends[rule] - before
+                before = ends[rule]
     return (
         ledger[:n_ledger],
         amounts[:n_ledger],

@@ -46,17 +46,17 @@ def note(
 
 
 @kernel
-def classify(p: Params, d: int, t0: int, v0: float, t1: int, v1: float) -> int:
-    """How reading (t1, v1) stands to the base (t0, v0): cases 1 to 4 of SEMANTICS 3."""
+def classify(rate: float, top: float, jitter: float, t0: int, v0: float, t1: int, v1: float) -> int:
+    """How reading (t1, v1) stands to the base (t0, v0): cases 1 to 4 of SEMANTICS 3.
+
+    rate, top, jitter: max_rate and register_max (NaN: none) and jitter of the meter, in multiplied units."""
     hours = (t1 - t0) / HOUR_MS
-    rate = p.max_rate[d]
     if not greater(v0, v1):
         if np.isnan(rate) or not greater(v1 - v0, rate * hours):
             return FITS
         return SUSPECT
-    if not greater(v0 - v1, p.jitter[d]):
+    if not greater(v0 - v1, jitter):
         return JITTERS
-    top = p.register_max[d]
     if (
         not np.isnan(top)
         and not np.isnan(rate)
@@ -69,9 +69,8 @@ def classify(p: Params, d: int, t0: int, v0: float, t1: int, v1: float) -> int:
 
 @kernel
 def add_segment(
-    p: Params,
-    b: int,
-    d: int,
+    length: int,
+    max_gap_ms: int,
     t0: int,
     t1: int,
     amount: float,
@@ -84,12 +83,11 @@ def add_segment(
     inside: NDArray[np.float64],
     covered_ms: NDArray[np.int64],
 ) -> bool:
-    """Spreads a segment over the intervals from window_start on (arrays begin there). True: it is a gap.
+    """Spreads a segment over the intervals of `length` ms from window_start on (arrays begin there). True: it is a gap.
 
     What lies before the window is left out; callers see to it that nothing does unless no earlier state exists."""
-    length = p.interval_ms[b]
     first, last = t0 // length, (t1 - 1) // length
-    gap = t1 - t0 > p.max_gap_ms[d]
+    gap = t1 - t0 > max_gap_ms
     uncertain = gap or is_reset
     if not uncertain and 2 * (t1 - t0) > 3 * length:
         for i in range(max(first, window_start) + 1, last + 1):
@@ -140,6 +138,8 @@ def read_meter(
     Returns the ledger's count, the first interval that got something (NEVER: none) and the earliest source reading."""
     length = p.interval_ms[b]
     source = p.source[d]
+    max_gap_ms = p.max_gap_ms[d]
+    rate, top, jitter, multiplier = p.max_rate[d], p.register_max[d], p.jitter[d], p.multiplier[d]
     changed_from = NEVER
     earliest = NEVER
     queue_ts = np.empty(LOOK_AHEAD + 1, np.int64)
@@ -155,6 +155,8 @@ def read_meter(
         is_new = False
         reported = 0.0
         for q in range(2):
+            if group_end == k + 1 and quantity[k] != q:
+                continue
             low, high, seen = np.inf, -np.inf, False
             for j in range(k, group_end):
                 if quantity[j] == q:
@@ -166,23 +168,22 @@ def read_meter(
             s.last_ts[d, q] = t
             s.last_value[d, q] = low
             if q == source:
-                is_new, reported = True, low * p.multiplier[d]
+                is_new, reported = True, low * multiplier
         k = group_end
         if not is_new:
             continue
         earliest = min(earliest, t)
 
         if source == 1:
-            if not np.isnan(p.max_rate[d]) and greater(reported, p.max_rate[d]):
+            if not np.isnan(rate) and greater(reported, rate):
                 n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 1, t, reported)
                 continue
             t0 = s.base_ts[d]
             if t0 != NONE:
                 amount = (max(s.base_value[d], 0.0) + max(reported, 0.0)) / 2.0 * ((t - t0) / HOUR_MS)
                 gap = add_segment(
-                    p,
-                    b,
-                    d,
+                    length,
+                    max_gap_ms,
                     t0,
                     t,
                     amount,
@@ -211,7 +212,7 @@ def read_meter(
             if t0 == NONE:
                 s.base_ts[d], s.base_value[d] = t1, v1
                 continue
-            case = classify(p, d, t0, v0, t1, v1)
+            case = classify(rate, top, jitter, t0, v0, t1, v1)
             waiting = s.suspects[d]
             if waiting > 0 and case == JITTERS:
                 case = SUSPECT  # only a fit or a rollover clears those before it
@@ -224,15 +225,14 @@ def read_meter(
                 if case == FITS:
                     amount = max(0.0, v1 - v0)
                 elif case == ROLLS_OVER:
-                    rolled = p.register_max[d] - v0 + v1
+                    rolled = top - v0 + v1
                     n_ledger = note(ledger, amounts, n_ledger, ROLLOVER, d, 0, t1, rolled)
                     amount = max(0.0, rolled)
                 else:
                     amount = 0.0
                 gap = add_segment(
-                    p,
-                    b,
-                    d,
+                    length,
+                    max_gap_ms,
                     t0,
                     t1,
                     amount,
@@ -258,15 +258,13 @@ def read_meter(
             # Three readings after the suspect and none fits: it stands, as a reset or as a spike.
             suspect_t, suspect_v = s.suspect_ts[d, 0], s.suspect_value[d, 0]
             if greater(v0, suspect_v):
-                rate = p.max_rate[d]
                 hours = (suspect_t - t0) / HOUR_MS
                 amount = 0.0
                 if not greater(0.0, suspect_v) and not np.isnan(rate) and not greater(suspect_v, rate * hours):
                     amount = max(0.0, suspect_v)
                 add_segment(
-                    p,
-                    b,
-                    d,
+                    length,
+                    max_gap_ms,
                     t0,
                     suspect_t,
                     amount,
