@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.decoders.decoded import DETAIL_CHARS, HEAD_BYTES, OUTCOMES, Decoded, Decoder, Limits, Reject
+from monitor.decoders.decoded import DETAIL_CHARS, OUTCOMES, Decoded, Decoder, Limits, Reject
 from monitor.decoders.native import NativeDecoder
 from monitor.registry import Registry
 
-__all__ = ["DECODERS", "DETAIL_CHARS", "HEAD_BYTES", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+__all__ = ["DECODERS", "DETAIL_CHARS", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
 
 DECODERS: dict[str, Callable[[Registry, Limits], Decoder]] = {
     "native": NativeDecoder,

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from monitor.ingest.message import Message
 from monitor.readings import ReadingColumns
 
-__all__ = ["DETAIL_CHARS", "HEAD_BYTES", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+__all__ = ["DETAIL_CHARS", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
 
-HEAD_BYTES = 4096
-"""As much of a rejected payload goes to quarantine."""
 DETAIL_CHARS = 200
 """As long is the detail of a rejection at most."""
 OUTCOMES = ("accepted", "partial", "rejected", "ignored")
@@ -39,8 +37,8 @@ class Reject(NamedTuple):
     """One entry of the quarantine."""
 
     topic: str
-    payload_head: bytes
-    """The first `HEAD_BYTES` of the payload."""
+    payload: bytes
+    """The whole payload; the quarantine keeps its head."""
     reason: str
     """unknown_device, foreign_device, unknown_quantity, bad_value or bad_time for a reading; malformed or
     payload_too_large for what no reading can be taken from."""

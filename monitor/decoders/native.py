@@ -25,30 +25,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decoders.decoded import DETAIL_CHARS, HEAD_BYTES, Decoded, Limits, Reject
+from monitor.decoders.decoded import DETAIL_CHARS, Decoded, Limits, Reject
 from monitor.decoders.native_json import Found, MalformedError, Misplaced, read, shown
 from monitor.decoders.native_rules import BAD_TIME, FOREIGN, UNKNOWN
 from monitor.decoders.native_scan import Rows, device_table, empty_rows, first_rows, joined_rows, scan
+from monitor.detect.rejection import REASONS as ACCEPTANCE
+from monitor.detect.rejection import rejection
 from monitor.ingest.message import Message
-from monitor.readings import AC_QUANTITIES, MODE_NAMES, QUANTITY_NAMES, Quantity, ReadingColumns
+from monitor.readings import QUANTITY_NAMES, ReadingColumns
 from monitor.registry import Registry
 
 __all__ = ["NativeDecoder"]
 
-_YEAR_2000_MS = 946_684_800_000
 _DAY_MS = 86_400_000
 _NO_QUANTITY = len(QUANTITY_NAMES)
 """In place of a quantity: a key that is none."""
 _MAX_ENTRIES = 100
 """Quarantine entries of one reason that one message may cause; further ones are counted in the last."""
-_REASONS = ("", "bad_time", "bad_value", "unknown_quantity", "foreign_device", "unknown_device")
-_BAD_TIME, _BAD_VALUE, _UNKNOWN_QUANTITY, _FOREIGN_DEVICE, _UNKNOWN_DEVICE = range(1, 6)
-"""Ascending: of several the last named is the first that SEMANTICS 2 names."""
+_REASONS = (*ACCEPTANCE, "foreign_device")
+_FOREIGN_DEVICE = len(ACCEPTANCE)
 _ANY_GATEWAY = -1
 """In place of a gateway: any may report the device."""
 _NO_GATEWAY = -2
 """In place of a topic's gateway: one to which no device is registered."""
-_MODES = np.arange(len(MODE_NAMES), dtype=np.float64)
 
 
 class _Origin(NamedTuple):
@@ -87,7 +86,7 @@ class _Bad:
         topic, payload, _, received_ms, _, _ = self._messages[message]
         if len(detail) > DETAIL_CHARS:
             detail = detail[: DETAIL_CHARS - 1] + "…"
-        self.rejects.append(Reject(topic, payload[:HEAD_BYTES], reason, detail, received_ms))
+        self.rejects.append(Reject(topic, payload, reason, detail, received_ms))
 
     def finish(self) -> list[Reject]:
         for key, count in self._of.items():
@@ -114,11 +113,7 @@ class NativeDecoder:
             [self._gateway_rank.get(device.gateway, _ANY_GATEWAY) for device in registry.devices], np.int32
         )
         self._table = device_table(tuple(device.id for device in registry.devices), self._gateway)
-        # allowed[kind, quantity], with a last column for what is no quantity
-        is_ac = np.array([int(quantity in AC_QUANTITIES) for quantity in Quantity])
-        self._allowed = np.zeros((2, len(QUANTITY_NAMES) + 1), np.bool_)
-        self._allowed[0, :-1], self._allowed[1, :-1] = is_ac == 0, is_ac == 1
-        self._kind = np.array([int(device.kind == "ac") for device in registry.devices], np.int8)
+        self._is_ac = np.array([device.kind == "ac" for device in registry.devices], np.bool_)
 
     def decode(self, messages: Sequence[Message]) -> Decoded:
         """All readings of a batch. Never raises for what a message holds."""
@@ -258,27 +253,19 @@ class NativeDecoder:
         return joined_rows(rows, more)
 
     def _judge(self, rows: Rows, origin: _Origin) -> NDArray[np.int8]:
-        """int8[n]: 0, or the index in `_REASONS` of the first reason of SEMANTICS 2 that holds."""
-        reason = np.zeros(len(rows.message), np.int8)
+        """int8[n]: 0, or the index in `_REASONS` of the first reason that holds."""
         arrival_ms = origin.arrival_ms[rows.message]
-        late = rows.ts_ms > arrival_ms + round(self._limits.max_future_s * 1000)
-        early = rows.ts_ms < _YEAR_2000_MS
-        if self._limits.max_age_d is not None:
-            early |= rows.ts_ms < arrival_ms - round(self._limits.max_age_d * _DAY_MS)
-        reason[late | early] = _BAD_TIME
-        value = rows.value
-        no_value = ~np.isfinite(value)
-        no_value |= (rows.quantity == Quantity.ON) & (value != 0) & (value != 1)
-        mode = rows.quantity == Quantity.MODE
-        if mode.any():
-            no_value |= mode & ~np.isin(value, _MODES)
-        reason[no_value] = _BAD_VALUE
-        known = rows.device >= 0
-        device = np.where(known, rows.device, 0)
-        if len(self._kind):
-            reason[~self._allowed[self._kind[device], rows.quantity]] = _UNKNOWN_QUANTITY
-        reason[rows.device == FOREIGN] = _FOREIGN_DEVICE
-        reason[rows.device == UNKNOWN] = _UNKNOWN_DEVICE
+        age_d = self._limits.max_age_d
+        reason = rejection(
+            rows.device.astype(np.int64),
+            rows.quantity.astype(np.int64),
+            rows.ts_ms,
+            rows.value,
+            self._is_ac,
+            latest_ms=arrival_ms + round(self._limits.max_future_s * 1000),
+            earliest_ms=None if age_d is None else arrival_ms - round(age_d * _DAY_MS),
+        )
+        reason[rows.device == FOREIGN] = _FOREIGN_DEVICE  # known, but not to this gateway: it comes second
         return reason
 
     @staticmethod

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.decoders import DETAIL_CHARS, HEAD_BYTES, OUTCOMES, Decoded, Limits
+from monitor.decoders import DETAIL_CHARS, OUTCOMES, Decoded, Limits
 from monitor.decoders.native import NativeDecoder
 from monitor.ingest.message import Message
 from monitor.readings import QUANTITY_NAMES
@@ -67,7 +67,7 @@ def test_case(case: Path, scanner: bool, known: Registry) -> None:
         assert fragment in detail
     for reject in decoded.rejects:
         assert reject.received_ms == ARRIVAL_MS
-        assert reject.payload_head == (case / "payload").read_bytes()[:HEAD_BYTES]
+        assert reject.payload == (case / "payload").read_bytes()
         assert len(reject.detail) <= DETAIL_CHARS
         assert reject.detail.isprintable()
     # What else is in the batch is not touched by it.

@@ -108,7 +108,7 @@ def bits(decoded: Decoded) -> tuple[object, ...]:
         decoded.message_of_row.tolist(),
         decoded.outcome.tolist(),
         decoded.ignored,
-        sorted((reject.topic, reject.payload_head, reject.reason) for reject in decoded.rejects),
+        sorted((reject.topic, reject.payload, reject.reason) for reject in decoded.rejects),
     )
 
 
