@@ -105,6 +105,9 @@ def test_the_horizon_judges_in_order_of_arrival(site: Site) -> None:
         ({"max_rate": 400}, [100, -5, 5, 15, 25], [0, 10, 10, 10], [("reset", 1, 0.0)]),
         ({"max_rate": 400}, [100, 110, 5, 15, 25], [10, 0, 0, 0], []),
         ({"max_rate": 400}, [100, 900, 99.95], [0, 0], []),
+        # The third reading meets the words of both "jitters" and "rolls over" (99.95 in half an hour): the latter makes
+        # the second an outlier, then it is taken as the first of the cases that hold.
+        ({"register_max": 100, "max_rate": 220}, [21.9, 0, 21.85], [0, 0], [("outlier", 1, -21.9)]),
     ],
 )
 def test_register(

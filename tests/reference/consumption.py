@@ -70,6 +70,7 @@ class Consumption:
         return lt(v1, v0) and le(v0 - v1, self.meter.jitter)
 
     def _rolls_over(self, base: tuple[int, float], reading: tuple[int, float]) -> bool:
+        """By its own words: of a reading that follows a suspect it may be true beside `_jitters`."""
         (t0, v0), (t1, v1) = base, reading
         register_max = self.meter.register_max
         if register_max is None or not lt(v1, v0) or not ge(register_max + v1, v0):
