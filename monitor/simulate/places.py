@@ -38,7 +38,10 @@ PLACES: tuple[Place, ...] = (
 )
 """Repeated with a number behind the name when more are asked for."""
 
-_MADE_UP = Source(rule="all", document="Made up for the simulator: no regulation", article="-", verified=False)
+_MADE_UP = tuple(
+    Source(rule, document="Made up for the simulator: no regulation", article="-", verified=False)
+    for rule in ("windows", "ac.cool_min_c", "ac.heat_max_c", "ac.allowed")
+)
 _WORKING_DAY = frozenset({"workday"})
 # Peak hours on every day of the week and no months for the set-points: a run of a day shows every rule at any season.
 POLICIES: dict[str, Policy] = {
@@ -52,7 +55,7 @@ POLICIES: dict[str, Policy] = {
         ),
         country="VN",
         ac=AcRules(cool_min_c=26.0, heat_max_c=20.0, allowed=(Window("", 7 * 60, 18 * 60, _WORKING_DAY),)),
-        sources=(_MADE_UP,),
+        sources=_MADE_UP,
     ),
     "sim-cn": Policy(
         id="sim-cn",
@@ -68,6 +71,6 @@ POLICIES: dict[str, Policy] = {
         tolerance=0.02,
         clear_ratio=0.98,
         ac=AcRules(cool_min_c=26.0, heat_max_c=20.0, allowed=(Window("", 7 * 60, 18 * 60 + 30, _WORKING_DAY),)),
-        sources=(_MADE_UP,),
+        sources=_MADE_UP,
     ),
 }
