@@ -35,27 +35,28 @@ def base_condition(
     auto_counts: int,
     limit_c: float,
     tolerance_c: float,
-    held: NDArray[np.float64],
-    known: NDArray[np.bool_],
+    on: float,
+    on_known: bool,
+    mode: float,
+    mode_known: bool,
+    setpoint_c: float,
+    setpoint_known: bool,
 ) -> bool:
-    """What the rule demands of the unit's state, without the calendar. held, known: [4] on, mode, setpoint, room."""
+    """What the rule demands of the unit's state, without the calendar."""
     if exempt & (1 << rule):
         return False
-    if known[MODE] and held[MODE] == OFF_MODE:
+    if mode_known and mode == OFF_MODE:
         return False
-    runs = held[ON] == 1.0 if known[ON] else known[MODE]
+    runs = on == 1.0 if on_known else mode_known
     if not runs:
         return False
     if rule == HOURS_RULE:
         return True
-    if np.isnan(limit_c) or not known[MODE] or not known[SETPOINT]:
+    if np.isnan(limit_c) or not mode_known or not setpoint_known:
         return False
-    mode = held[MODE]
     if rule == COOL_RULE:
-        return (mode == COOL or (mode == AUTO and auto_counts == COOL)) and greater(
-            limit_c - tolerance_c, held[SETPOINT]
-        )
-    return (mode == HEAT or (mode == AUTO and auto_counts == HEAT)) and greater(held[SETPOINT], limit_c + tolerance_c)
+        return (mode == COOL or (mode == AUTO and auto_counts == COOL)) and greater(limit_c - tolerance_c, setpoint_c)
+    return (mode == HEAT or (mode == AUTO and auto_counts == HEAT)) and greater(setpoint_c, limit_c + tolerance_c)
 
 
 @kernel
@@ -227,16 +228,6 @@ def load_cluster(
 
 
 @kernel
-def rule_limit_c(p: Params, b: int, rule: int) -> float:
-    """The policy's limit of an AC rule [°C]; NaN: none."""
-    if rule == COOL_RULE:
-        return p.cool_min_c[b]
-    if rule == HEAT_RULE:
-        return p.heat_max_c[b]
-    return np.nan
-
-
-@kernel
 def read_ac(
     p: Params,
     s: State,
@@ -251,9 +242,13 @@ def read_ac(
     events: NDArray[np.int64],
     figures: NDArray[np.float64],
     n_events: int,
+    clusters: NDArray[np.int64],
+    cluster_figures: NDArray[np.float64],
+    holds: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Advances unit d by its readings, sorted by time; a last group with hold_ts' own ts joins the state held there.
 
+    clusters [3, 4], cluster_figures [3, 2] and holds [3] are room to work in.
     Events that readings in order can change no more are put out as final. Returns the counts of ledger entries and
     events."""
     slot = p.ac_slot[d]
@@ -263,12 +258,10 @@ def read_ac(
     on_delay_ms, off_delay_ms, max_gap_ms = p.on_delay_ms[b], p.off_delay_ms[b], p.max_gap_ms[d]
     held, known = s.held_value[slot], s.held_known[slot]
     last_ts, last_value = s.last_ts[d], s.last_value[d]
-    limits_c = np.empty(AC_RULES, np.float64)
-    clusters = np.empty((AC_RULES, 4), np.int64)
-    cluster_figures = np.empty((AC_RULES, 2), np.float64)
+    cool_min_c, heat_max_c = p.cool_min_c[b], p.heat_max_c[b]
     for rule in range(AC_RULES):
-        limits_c[rule] = rule_limit_c(p, b, rule)
         load_cluster(s, slot, rule, clusters[rule], cluster_figures[rule])
+    is_changed = True
     hold = s.hold_ts[slot]
     k = 0
     n = len(ts_ms)
@@ -278,16 +271,30 @@ def read_ac(
             limit = hold + max_gap_ms
             runs_out = limit < t
             for rule in range(AC_RULES):
-                holds = base_condition(rule, exempt, auto_counts, limits_c[rule], tolerance_c, held, known)
-                if not holds and clusters[rule, 0] == NONE:
+                limit_c = cool_min_c if rule == COOL_RULE else heat_max_c
+                if is_changed:
+                    holds[rule] = base_condition(
+                        rule,
+                        exempt,
+                        auto_counts,
+                        limit_c,
+                        tolerance_c,
+                        held[ON],
+                        known[ON],
+                        held[MODE],
+                        known[MODE],
+                        held[SETPOINT],
+                        known[SETPOINT],
+                    )
+                if not holds[rule] and clusters[rule, 0] == NONE:
                     continue
                 n_events = integrate(
                     b,
                     d,
                     rule,
-                    limits_c[rule],
+                    limit_c,
                     held[SETPOINT],
-                    holds,
+                    holds[rule],
                     hold,
                     min(t, limit),
                     runs_out,
@@ -320,6 +327,7 @@ def read_ac(
                             True,
                         )
                     clusters[rule, 0] = NONE
+            is_changed = runs_out
             if runs_out:
                 known[:] = False
         hold = t
@@ -327,6 +335,8 @@ def read_ac(
         while group_end < n and ts_ms[group_end] == t:
             group_end += 1
         for q in range(4):
+            if group_end == k + 1 and quantity[k] - 2 != q:
+                continue
             low, high, seen = np.inf, -np.inf, False
             for j in range(k, group_end):
                 if quantity[j] - 2 == q:
@@ -337,6 +347,7 @@ def read_ac(
             if low != high:
                 n_ledger = note(ledger, amounts, n_ledger, CONFLICT, d, q + 2, t, low if q == SETPOINT else high)
             last_ts[q], last_value[q] = t, counts
+            is_changed = is_changed or not known[q] or held[q] != counts
             held[q], known[q] = counts, True
         k = group_end
     s.hold_ts[slot] = hold
@@ -359,21 +370,35 @@ def judge_ac(
     figures: NDArray[np.float64],
     n_events: int,
     ends: NDArray[np.int64],
+    clusters: NDArray[np.int64],
+    cluster_figures: NDArray[np.float64],
 ) -> int:
     """The events of a unit as they stand at the building's clock, from what may still change. Changes no state.
 
-    ends: int64[3], set to the count of events after each rule. Returns the count of events."""
+    ends: int64[3], set to the count of events after each rule. clusters, cluster_figures: as in `read_ac`. Returns the
+    count of events."""
     slot = p.ac_slot[d]
     hold = s.hold_ts[slot]
     held, known = s.held_value[slot], s.held_known[slot]
-    cluster = np.empty(4, np.int64)
-    cluster_figures = np.empty(2, np.float64)
+    cluster, its_figures = clusters[0], cluster_figures[0]
     limit = hold + p.max_gap_ms[d]
     for rule in range(AC_RULES):
-        limit_c = rule_limit_c(p, b, rule)
-        holds = base_condition(rule, p.exempt[d], p.auto_counts[b], limit_c, p.tolerance_c[b], held, known)
+        limit_c = p.cool_min_c[b] if rule == COOL_RULE else p.heat_max_c[b]
+        holds = base_condition(
+            rule,
+            p.exempt[d],
+            p.auto_counts[b],
+            limit_c,
+            p.tolerance_c[b],
+            held[ON],
+            known[ON],
+            held[MODE],
+            known[MODE],
+            held[SETPOINT],
+            known[SETPOINT],
+        )
         if holds or s.cluster_start[slot, rule] != NONE:
-            load_cluster(s, slot, rule, cluster, cluster_figures)
+            load_cluster(s, slot, rule, cluster, its_figures)
             n_events = integrate(
                 b,
                 d,
@@ -391,7 +416,7 @@ def judge_ac(
                 p.ac_lo[b],
                 p.ac_hi[b],
                 cluster,
-                cluster_figures,
+                its_figures,
                 events,
                 figures,
                 n_events,
@@ -399,6 +424,6 @@ def judge_ac(
             )
             if cluster[0] != NONE and cluster[2] >= p.on_delay_ms[b]:
                 is_open = cluster[1] >= clock or clock - cluster[1] < p.off_delay_ms[b]
-                n_events = put_cluster(events, figures, n_events, rule, b, d, cluster, cluster_figures, is_open, False)
+                n_events = put_cluster(events, figures, n_events, rule, b, d, cluster, its_figures, is_open, False)
         ends[rule] = n_events
     return n_events

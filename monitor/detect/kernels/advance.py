@@ -16,7 +16,7 @@ from monitor.detect.kernels.common import (
     room_for_ints,
     room_for_reals,
 )
-from monitor.detect.kernels.meters import LEDGER_PER_READING, LOOK_AHEAD, read_meter
+from monitor.detect.kernels.meters import CHANGED, LEDGER_PER_READING, LOOK_AHEAD, read_meter
 from monitor.detect.kernels.rules import PEAK_BUDGET, PEAK_DEMAND, judge_budget, judge_demand
 from monitor.detect.params import Params
 from monitor.detect.state import AC_RULES, NEVER, NONE, State
@@ -110,6 +110,12 @@ def advance(
     groups = np.empty((64, GROUP_COLUMNS), np.int64)
     n_groups = 0
     ends = np.empty(AC_RULES, np.int64)
+    queue_ts = np.empty(LOOK_AHEAD + 1, np.int64)
+    queue_value = np.empty(LOOK_AHEAD + 1, np.float64)
+    place = np.empty(3, np.int64)
+    clusters = np.empty((AC_RULES, 4), np.int64)
+    cluster_figures = np.empty((AC_RULES, 2), np.float64)
+    holds = np.empty(AC_RULES, np.bool_)
 
     for b in range(len(p.interval_ms)):
         if not selected[b]:
@@ -155,6 +161,9 @@ def advance(
                 events,
                 figures,
                 n_events,
+                clusters,
+                cluster_figures,
+                holds,
             )
 
         # Meters: their window, copied to where it has room up to the clock.
@@ -198,7 +207,7 @@ def advance(
                     n = LEDGER_PER_READING * (end - first + LOOK_AHEAD)
                     ledger = room_for_ints(ledger, n_ledger, n)
                     amounts = room_for_reals(amounts, n_ledger, n)
-                    n_ledger, changed, earliest = read_meter(
+                    n_ledger, earliest = read_meter(
                         p,
                         s,
                         b,
@@ -216,10 +225,13 @@ def advance(
                         ledger,
                         amounts,
                         n_ledger,
+                        queue_ts,
+                        queue_value,
+                        place,
                     )
                     item = p.item[d]
                     local = item - p.item_start[b]
-                    changed_from[local] = min(changed_from[local], changed)
+                    changed_from[local] = min(changed_from[local], place[CHANGED])
                     if earliest != NEVER and earliest // length < s.first_interval[item]:
                         s.first_interval[item] = earliest // length
                         changed_from[local] = min(changed_from[local], earliest // length)
@@ -352,7 +364,7 @@ def advance(
             figures = room_for_reals(figures, n_events, AC_RULES * (edges + 3))
             groups = room_for_ints(groups, n_groups, AC_RULES)
             before = n_events
-            judge_ac(p, s, b, d, clock, events, figures, n_events, ends)
+            judge_ac(p, s, b, d, clock, events, figures, n_events, ends, clusters, cluster_figures)
             for rule in range(AC_RULES):
                 digest = digest_events(events, figures, before, ends[rule])
                 if whole_window or digest != s.ac_digest[slot, rule]:

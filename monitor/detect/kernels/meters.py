@@ -19,6 +19,8 @@ from monitor.detect.kernels.common import (
 from monitor.detect.params import Params
 from monitor.detect.state import NEVER, NONE, State
 
+HERE, HERE_MS, CHANGED = 0, 1, 2
+"""Places in `place`: the interval in which the last segment ended, its start [ms], the first interval changed."""
 FITS, JITTERS, ROLLS_OVER, SUSPECT = 0, 1, 2, 3
 LOOK_AHEAD = 3
 LEDGER_PER_READING = 3
@@ -46,23 +48,29 @@ def note(
 
 
 @kernel
+def rolls_over(rate: float, top: float, t0: int, v0: float, t1: int, v1: float) -> bool:
+    """Whether (t1, v1) rolls over from the base (t0, v0), by the words of case 3 alone. rate, top: as in `classify`."""
+    return (
+        greater(v0, v1)
+        and not np.isnan(top)
+        and not np.isnan(rate)
+        and not greater(v0, top + v1)
+        and not greater(top - v0 + v1, rate * ((t1 - t0) / HOUR_MS))
+    )
+
+
+@kernel
 def classify(rate: float, top: float, jitter: float, t0: int, v0: float, t1: int, v1: float) -> int:
-    """How reading (t1, v1) stands to the base (t0, v0): cases 1 to 4 of SEMANTICS 3.
+    """How reading (t1, v1) stands to the base (t0, v0): the first that holds of cases 1 to 4 of SEMANTICS 3.
 
     rate, top, jitter: max_rate and register_max (NaN: none) and jitter of the meter, in multiplied units."""
-    hours = (t1 - t0) / HOUR_MS
     if not greater(v0, v1):
-        if np.isnan(rate) or not greater(v1 - v0, rate * hours):
+        if np.isnan(rate) or not greater(v1 - v0, rate * ((t1 - t0) / HOUR_MS)):
             return FITS
         return SUSPECT
     if not greater(v0 - v1, jitter):
         return JITTERS
-    if (
-        not np.isnan(top)
-        and not np.isnan(rate)
-        and not greater(v0, top + v1)
-        and not greater(top - v0 + v1, rate * hours)
-    ):
+    if rolls_over(rate, top, t0, v0, t1, v1):
         return ROLLS_OVER
     return SUSPECT
 
@@ -82,10 +90,12 @@ def add_segment(
     estimated: NDArray[np.float64],
     inside: NDArray[np.float64],
     covered_ms: NDArray[np.int64],
+    place: NDArray[np.int64],
 ) -> bool:
     """Spreads a segment over the intervals of `length` ms from window_start on (arrays begin there). True: it is a gap.
 
-    What lies before the window is left out; callers see to it that nothing does unless no earlier state exists."""
+    What lies before the window is left out; callers see to it that nothing does unless no earlier state exists.
+    place: where the segment ended is noted there."""
     first, last = t0 // length, (t1 - 1) // length
     gap = t1 - t0 > max_gap_ms
     uncertain = gap or is_reset
@@ -110,6 +120,9 @@ def add_segment(
         else:
             measured[k] += share
             covered_ms[k] += overlap
+    place[CHANGED] = min(place[CHANGED], first)
+    place[HERE] = t1 // length
+    place[HERE_MS] = place[HERE] * length
     return gap and not is_reset
 
 
@@ -132,18 +145,24 @@ def read_meter(
     ledger: NDArray[np.int64],
     amounts: NDArray[np.float64],
     n_ledger: int,
-) -> tuple[int, int, int]:
+    queue_ts: NDArray[np.int64],
+    queue_value: NDArray[np.float64],
+    place: NDArray[np.int64],
+) -> tuple[int, int]:
     """Advances meter d by its readings, sorted by time. The interval arrays begin at window_start.
 
-    Returns the ledger's count, the first interval that got something (NEVER: none) and the earliest source reading."""
+    queue_ts, queue_value: room for four readings. place: int64[3], afterwards place[CHANGED] is the first interval that
+    got something (NEVER: none). Returns the ledger's count and the earliest source reading (NEVER: none)."""
     length = p.interval_ms[b]
     source = p.source[d]
     max_gap_ms = p.max_gap_ms[d]
     rate, top, jitter, multiplier = p.max_rate[d], p.register_max[d], p.jitter[d], p.multiplier[d]
-    changed_from = NEVER
+    # Taken out of the tuple once: each time costs an atomic count of references.
+    last_ts, last_value = s.last_ts[d], s.last_value[d]
+    suspects, suspect_ts, suspect_value = s.suspects, s.suspect_ts[d], s.suspect_value[d]
+    base_t, base_v = s.base_ts[d], s.base_value[d]
     earliest = NEVER
-    queue_ts = np.empty(LOOK_AHEAD + 1, np.int64)
-    queue_value = np.empty(LOOK_AHEAD + 1, np.float64)
+    place[HERE], place[HERE_MS], place[CHANGED] = 0, 0, NEVER
     k = 0
     n = len(ts_ms)
     while k < n:
@@ -161,12 +180,11 @@ def read_meter(
             for j in range(k, group_end):
                 if quantity[j] == q:
                     low, high, seen = min(low, value[j]), max(high, value[j]), True
-            if not seen or t == s.last_ts[d, q]:
+            if not seen or t == last_ts[q]:
                 continue  # a duplicate of the last reading: no more is said of it
             if low != high:
                 n_ledger = note(ledger, amounts, n_ledger, CONFLICT, d, q, t, high)
-            s.last_ts[d, q] = t
-            s.last_value[d, q] = low
+            last_ts[q], last_value[q] = t, low
             if q == source:
                 is_new, reported = True, low * multiplier
         k = group_end
@@ -178,10 +196,15 @@ def read_meter(
             if not np.isnan(rate) and greater(reported, rate):
                 n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 1, t, reported)
                 continue
-            t0 = s.base_ts[d]
+            t0 = base_t
             if t0 != NONE:
-                amount = (max(s.base_value[d], 0.0) + max(reported, 0.0)) / 2.0 * ((t - t0) / HOUR_MS)
-                gap = add_segment(
+                amount = (max(base_v, 0.0) + max(reported, 0.0)) / 2.0 * ((t - t0) / HOUR_MS)
+                # Most segments stay within one interval. Here, because a call with arrays costs more than the sum.
+                if t0 >= place[HERE_MS] and t <= place[HERE_MS] + length and t - t0 <= max_gap_ms:
+                    measured[place[HERE] - window_start] += amount
+                    covered_ms[place[HERE] - window_start] += t - t0
+                    place[CHANGED] = min(place[CHANGED], place[HERE])
+                elif add_segment(
                     length,
                     max_gap_ms,
                     t0,
@@ -195,12 +218,11 @@ def read_meter(
                     estimated,
                     inside,
                     covered_ms,
-                )
-                changed_from = min(changed_from, t0 // length)
-                if gap:
+                    place,
+                ):
                     n_ledger = note(ledger, amounts, n_ledger, GAP, d, 1, t, amount)
-            s.base_ts[d] = t
-            s.base_value[d] = reported
+            base_t = t
+            base_v = reported
             continue
 
         queue_ts[0], queue_value[0] = t, reported
@@ -208,20 +230,18 @@ def read_meter(
         while position < queued:
             t1, v1 = queue_ts[position], queue_value[position]
             position += 1
-            t0, v0 = s.base_ts[d], s.base_value[d]
+            t0, v0 = base_t, base_v
             if t0 == NONE:
-                s.base_ts[d], s.base_value[d] = t1, v1
+                base_t, base_v = t1, v1
                 continue
             case = classify(rate, top, jitter, t0, v0, t1, v1)
-            waiting = s.suspects[d]
-            if waiting > 0 and case == JITTERS:
+            waiting = suspects[d]
+            if waiting > 0 and case == JITTERS and not rolls_over(rate, top, t0, v0, t1, v1):
                 case = SUSPECT  # only a fit or a rollover clears those before it
             if case != SUSPECT:
                 for j in range(waiting):
-                    n_ledger = note(
-                        ledger, amounts, n_ledger, OUTLIER, d, 0, s.suspect_ts[d, j], s.suspect_value[d, j] - v0
-                    )
-                s.suspects[d] = 0
+                    n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 0, suspect_ts[j], suspect_value[j] - v0)
+                suspects[d] = 0
                 if case == FITS:
                     amount = max(0.0, v1 - v0)
                 elif case == ROLLS_OVER:
@@ -230,7 +250,12 @@ def read_meter(
                     amount = max(0.0, rolled)
                 else:
                     amount = 0.0
-                gap = add_segment(
+                # Most segments stay within one interval. Here, because a call with arrays costs more than the sum.
+                if t0 >= place[HERE_MS] and t1 <= place[HERE_MS] + length and t1 - t0 <= max_gap_ms:
+                    measured[place[HERE] - window_start] += amount
+                    covered_ms[place[HERE] - window_start] += t1 - t0
+                    place[CHANGED] = min(place[CHANGED], place[HERE])
+                elif add_segment(
                     length,
                     max_gap_ms,
                     t0,
@@ -244,19 +269,18 @@ def read_meter(
                     estimated,
                     inside,
                     covered_ms,
-                )
-                changed_from = min(changed_from, t0 // length)
-                if gap:
+                    place,
+                ):
                     n_ledger = note(ledger, amounts, n_ledger, GAP, d, 0, t1, amount)
-                s.base_ts[d] = t1
-                s.base_value[d] = v0 if case == JITTERS else v1
+                base_t = t1
+                base_v = v0 if case == JITTERS else v1
                 continue
             if waiting < LOOK_AHEAD:
-                s.suspect_ts[d, waiting], s.suspect_value[d, waiting] = t1, v1
-                s.suspects[d] = waiting + 1
+                suspect_ts[waiting], suspect_value[waiting] = t1, v1
+                suspects[d] = waiting + 1
                 continue
             # Three readings after the suspect and none fits: it stands, as a reset or as a spike.
-            suspect_t, suspect_v = s.suspect_ts[d, 0], s.suspect_value[d, 0]
+            suspect_t, suspect_v = suspect_ts[0], suspect_value[0]
             if greater(v0, suspect_v):
                 hours = (suspect_t - t0) / HOUR_MS
                 amount = 0.0
@@ -276,16 +300,17 @@ def read_meter(
                     estimated,
                     inside,
                     covered_ms,
+                    place,
                 )
-                changed_from = min(changed_from, t0 // length)
                 n_ledger = note(ledger, amounts, n_ledger, RESET, d, 0, suspect_t, amount)
             else:
                 n_ledger = note(ledger, amounts, n_ledger, SPIKE, d, 0, suspect_t, suspect_v - v0)
-            s.base_ts[d], s.base_value[d] = suspect_t, suspect_v
-            s.suspects[d] = 0
+            base_t, base_v = suspect_t, suspect_v
+            suspects[d] = 0
             # The three go in again from the new base; with the three there cannot be a fourth suspect among them.
-            queue_ts[0], queue_value[0] = s.suspect_ts[d, 1], s.suspect_value[d, 1]
-            queue_ts[1], queue_value[1] = s.suspect_ts[d, 2], s.suspect_value[d, 2]
+            queue_ts[0], queue_value[0] = suspect_ts[1], suspect_value[1]
+            queue_ts[1], queue_value[1] = suspect_ts[2], suspect_value[2]
             queue_ts[2], queue_value[2] = t1, v1
             queued, position = 3, 0
-    return n_ledger, changed_from, earliest
+    s.base_ts[d], s.base_value[d] = base_t, base_v
+    return n_ledger, earliest
