@@ -30,25 +30,28 @@ class Segments(NamedTuple):
 
 
 class _Case(NamedTuple):
-    """How a reading continues a base: kind is fit, jitter, rollover or suspect."""
+    """How a reading continues a base: kind is fit, jitter, rollover or suspect, the first that holds."""
 
     kind: str
     amount: float
+    clears: bool
+    """It fits or rolls over by the words of those cases, so that suspects before it are outliers."""
 
 
 def _case(device: Device, t0: int, v0: float, t1: int, v1: float) -> _Case:
     hours = (t1 - t0) / HOUR_MS
     limit = None if device.max_rate is None else device.max_rate * hours
-    falls = above(v0, v1)
-    if not falls and (limit is None or not above(v1 - v0, limit)):
-        return _Case("fit", max(0.0, v1 - v0))
-    if falls and not above(v0 - v1, device.jitter):
-        return _Case("jitter", 0.0)
-    if falls and device.register_max is not None and limit is not None:
+    if not above(v0, v1):
+        if limit is None or not above(v1 - v0, limit):
+            return _Case("fit", max(0.0, v1 - v0), clears=True)
+        return _Case("suspect", v1 - v0, clears=False)
+    rolled, rolls = 0.0, False
+    if device.register_max is not None and limit is not None:
         rolled = device.register_max - v0 + v1
-        if not above(v0, device.register_max + v1) and not above(rolled, limit):
-            return _Case("rollover", max(0.0, rolled))
-    return _Case("suspect", v1 - v0)
+        rolls = not above(v0, device.register_max + v1) and not above(rolled, limit)
+    if not above(v0 - v1, device.jitter):
+        return _Case("jitter", 0.0, clears=rolls)
+    return _Case("rollover", max(0.0, rolled), clears=True) if rolls else _Case("suspect", v1 - v0, clears=False)
 
 
 def _is_spread_unknown(start_ms: int, end_ms: int, interval_ms: int, is_peak: Callable[[int], bool]) -> bool:
@@ -90,9 +93,7 @@ def register_segments(
         case = _case(device, t0, v0, t1, v1)
         if case.kind == "suspect":
             ahead = rows[n + 1 : n + 4]
-            vindicated = next(
-                (k for k, (t, v) in enumerate(ahead) if _case(device, t0, v0, t, v).kind in ("fit", "rollover")), None
-            )
+            vindicated = next((k for k, (t, v) in enumerate(ahead) if _case(device, t0, v0, t, v).clears), None)
             if vindicated is not None:
                 out.ledger.extend(("outlier", t, v - v0) for t, v in rows[n : n + 1 + vindicated])
                 n += 1 + vindicated
