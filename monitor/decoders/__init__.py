@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.decoders.decoded import DETAIL_CHARS, OUTCOMES, Decoded, Decoder, Limits, Reject
+from monitor.decoders.decoded import DETAIL_CHARS, OUTCOMES, WHOLE_MESSAGE, Decoded, Decoder, Limits, Reject, decode_all
 from monitor.decoders.native import NativeDecoder
 from monitor.registry import Registry
 
-__all__ = ["DECODERS", "DETAIL_CHARS", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+__all__ = [
+    "DECODERS",
+    "DETAIL_CHARS",
+    "OUTCOMES",
+    "WHOLE_MESSAGE",
+    "Decoded",
+    "Decoder",
+    "Limits",
+    "Reject",
+    "decode_all",
+]
 
 DECODERS: dict[str, Callable[[Registry, Limits], Decoder]] = {
     "native": NativeDecoder,

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from monitor.ingest.message import Message
 from monitor.readings import ReadingColumns
 
-__all__ = ["DETAIL_CHARS", "OUTCOMES", "Decoded", "Decoder", "Limits", "Reject"]
+__all__ = ["DETAIL_CHARS", "OUTCOMES", "WHOLE_MESSAGE", "Decoded", "Decoder", "Limits", "Reject", "decode_all"]
 
 DETAIL_CHARS = 200
 """As long is the detail of a rejection at most."""
+WHOLE_MESSAGE = frozenset({"malformed", "payload_too_large", "decoder_failed"})
+"""Reasons that say something of a message, or a part of it, in which no reading was found."""
 OUTCOMES = ("accepted", "partial", "rejected", "ignored")
 """What became of a message: all its readings were taken, some, none, or there was none in it."""
 
@@ -40,8 +42,8 @@ class Reject(NamedTuple):
     payload: bytes
     """The whole payload; the quarantine keeps its head."""
     reason: str
-    """unknown_device, foreign_device, unknown_quantity, bad_value or bad_time for a reading; malformed or
-    payload_too_large for what no reading can be taken from."""
+    """unknown_device, foreign_device, unknown_quantity, bad_value or bad_time for a reading; one of
+    `WHOLE_MESSAGE` for what no reading can be taken from."""
     detail: str
     """Which device, which key, which value: at most `DETAIL_CHARS` characters, printable."""
     received_ms: int
@@ -71,3 +73,36 @@ class Decoder(Protocol):
     """
 
     def decode(self, messages: Sequence[Message]) -> Decoded: ...
+
+
+def decode_all(decoder: Decoder, messages: Sequence[Message]) -> Decoded:
+    """`decoder.decode`, but not even a mistake in a decoder lets one message hold up the others.
+
+    The broker would send the batch again, and again it would fail; so its messages are tried one by one, and that which
+    cannot be decoded is rejected as `decoder_failed`.
+    """
+    try:
+        return decoder.decode(messages)
+    except Exception:  # noqa: BLE001  # whatever it is, it is looked for below
+        return _joined([_decode_alone(decoder, message) for message in messages])
+
+
+def _decode_alone(decoder: Decoder, message: Message) -> Decoded:
+    try:
+        return decoder.decode([message])
+    except Exception as error:  # noqa: BLE001  # a decoder's mistake: it stands in the quarantine with the payload
+        detail = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode()[:DETAIL_CHARS]
+        rejected = np.array([OUTCOMES.index("rejected")], np.int8)
+        reject = Reject(message.topic, message.payload, "decoder_failed", detail, message.received_ms)
+        return Decoded(ReadingColumns.empty(), np.empty(0, np.int32), rejected, [reject])
+
+
+def _joined(parts: Sequence[Decoded]) -> Decoded:
+    rows = [np.full(len(part.columns), number, np.int32) for number, part in enumerate(parts)]
+    return Decoded(
+        ReadingColumns.concat([part.columns for part in parts]),
+        np.concatenate(rows) if rows else np.empty(0, np.int32),
+        np.concatenate([part.outcome for part in parts]) if parts else np.empty(0, np.int8),
+        [reject for part in parts for reject in part.rejects],
+        sum((part.ignored for part in parts), start=Counter()),
+    )

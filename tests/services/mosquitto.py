@@ -1,0 +1,138 @@
+"""A real Mosquitto on a loopback port, whose sessions outlive kill -9."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.services.process import Server, accepts, free_port, require
+
+__all__ = ["Mosquitto", "Publisher", "make_certificates"]
+
+
+class Mosquitto:
+    """`start`, `stop`, `kill` and `start` again on the same port, with the same persistence file."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        users: dict[str, str] | None = None,
+        tls: Path | None = None,
+        save_after_changes: int = 1,
+        extra: Sequence[str] = (),
+    ) -> None:
+        """save_after_changes: at 1 all is on disk before the next packet, so that kill -9 loses nothing that was
+        acknowledged; each time the whole file is written, so a test of many messages and no kill wants more.
+        users: password by name; without, anybody may come. tls: a folder of `make_certificates`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        program = require("mosquitto")
+        self.port = free_port() if port is None else port
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            f"persistence_location {folder}/",
+            "persistence_file sessions.db",
+            f"autosave_interval {save_after_changes}",
+            "autosave_on_changes true",
+            "max_queued_messages 0",
+            "max_queued_bytes 0",
+            "max_inflight_messages 5000",
+            "log_dest stdout",
+            *extra,
+        ]
+        if users is None:
+            lines.append("allow_anonymous true")
+        else:
+            passwords = folder / "passwords"
+            passwords.write_text("".join(f"{name}:{password}\n" for name, password in users.items()))
+            subprocess.run([require("mosquitto_passwd"), "-U", str(passwords)], check=True, capture_output=True)
+            passwords.chmod(0o600)
+            lines += ["allow_anonymous false", f"password_file {passwords}"]
+        if tls is not None:
+            lines += [f"certfile {tls}/server.crt", f"keyfile {tls}/server.key", f"cafile {tls}/ca.crt"]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else Mosquitto becomes the user mosquitto, who may not write here
+        config = folder / "mosquitto.conf"
+        config.write_text("\n".join(lines) + "\n")
+        self.server = Server(
+            [program, "-c", str(config)],
+            ready=lambda: accepts(self.port),
+            log=folder / "mosquitto.log",
+        )
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.server.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Publisher:
+    """A gateway: QoS 1, and whoever waits knows that the broker has it. Reconnects by itself."""
+
+    def __init__(self, port: int, *, client_id: str = "gateway") -> None:
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        self._client.max_inflight_messages_set(1000)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._sent: list[paho.MQTTMessageInfo] = []
+
+    def publish(self, topic: str, payload: bytes | str, *, qos: int = 1, retain: bool = False) -> None:
+        self._sent.append(self._client.publish(topic, payload, qos, retain))
+
+    def settle(self, timeout_s: float = 60.0) -> None:
+        """Until the broker has acknowledged everything."""
+        for info in self._sent:
+            info.wait_for_publish(timeout_s)
+            assert info.is_published(), "the broker did not acknowledge in time"
+        self._sent.clear()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority of our own (ca.crt), and a server's key and certificate for 127.0.0.1 from it."""
+    openssl = require("openssl")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "server.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    authority = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout ca.key -out ca.crt"
+    request = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout server.key -out server.csr"
+    sign = "-req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.crt"
+    for command in (
+        ["req", *authority.split(), "-subj", "/CN=Test authority"],
+        ["req", *request.split(), "-subj", "/CN=127.0.0.1"],
+        ["x509", *sign.split()],
+    ):
+        subprocess.run([openssl, *command], cwd=folder, check=True, capture_output=True)
+    return folder
