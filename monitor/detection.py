@@ -1,0 +1,136 @@
+"""Between the event loop and the detector's thread: readings are held for `settle_s` at most, then judged together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from monitor.detector import Detector
+from monitor.readings import ReadingColumns
+from monitor.store.protocol import Applied
+
+_T = TypeVar("_T")
+
+MAX_WAITING_READINGS = 1_000_000
+"""More than so many readings that wait hold the intake back; the broker keeps what comes after."""
+STEP_READINGS = 250_000
+"""With so many there is no waiting for more."""
+
+
+class Detection:
+    """Feeds one detector. All methods belong to the event loop's thread; the detector to a thread of its own."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        settle_s: float,
+        checkpoint_interval_s: float,
+        now_ms: Callable[[], int],
+        on_applied: Callable[[Applied, int | None], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """on_applied: called on the loop with what each step changed, and the earliest arrival [UTC ms] in it."""
+        self.detector = detector
+        self._settle_s = settle_s
+        self._checkpoint_interval_s = checkpoint_interval_s
+        self._now_ms = now_ms
+        self._on_applied = on_applied
+        self._monotonic = monotonic
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="detector")
+        self._waiting: list[tuple[ReadingColumns, int, int]] = []
+        self._waiting_readings = 0
+        self._since_s = 0.0
+        self._stopping = False
+        self._changed = asyncio.Condition()
+        self._busy = asyncio.Lock()
+        self._checkpoint_s = monotonic()
+        self._is_ahead = False
+        """The state is ahead of the newest checkpoint."""
+
+    async def start(self) -> None:
+        """Brings the detector to the present. Raises JournalError and StoreError."""
+        applied = await self._call(self.detector.start)
+        self._is_ahead = True
+        self._on_applied(applied, None)
+
+    async def submit(self, columns: ReadingColumns, end: int, earliest_ms: int) -> None:
+        """Readings that the journal has up to `end`; waits while too many wait. earliest_ms: of their arrival."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting_readings < MAX_WAITING_READINGS)
+            if not self._waiting:
+                self._since_s = self._monotonic()
+            self._waiting.append((columns, end, earliest_ms))
+            self._waiting_readings += len(columns)
+            self._changed.notify_all()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises what the detector raises."""
+        while True:
+            await self._settled()
+            if self._waiting:
+                await self._step()
+            is_due = self._monotonic() - self._checkpoint_s >= self._checkpoint_interval_s
+            if self._is_ahead and (is_due or (self._stopping and not self._waiting)):
+                async with self._busy:
+                    await self._call(self.detector.checkpoint)
+                self._checkpoint_s = self._monotonic()
+                self._is_ahead = False
+            if self._stopping and not self._waiting:
+                return
+
+    async def stop(self) -> None:
+        """Judge what waits, write a checkpoint and end. Call after the inputs have stopped."""
+        async with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    async def exclusively(self, work: Callable[[], _T]) -> _T:
+        """Runs `work` in the detector's thread when all that was submitted has been judged."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting)
+        async with self._busy:
+            self._is_ahead = True
+            return await self._call(work)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    # ------------------------------------------------------------------ inside
+
+    async def _call(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _settled(self) -> None:
+        """Returns when a step is due, a checkpoint is, or the end has come."""
+        async with self._changed:
+            while not self._stopping:
+                now_s = self._monotonic()
+                until_s = self._checkpoint_s + self._checkpoint_interval_s if self._is_ahead else now_s + 3600.0
+                if self._waiting:
+                    if self._waiting_readings >= STEP_READINGS:
+                        return
+                    until_s = min(until_s, self._since_s + self._settle_s)
+                if until_s <= now_s:
+                    return
+                try:
+                    async with asyncio.timeout(until_s - now_s):
+                        await self._changed.wait()
+                except TimeoutError:
+                    return
+
+    async def _step(self) -> None:
+        async with self._busy:
+            batch, end, earliest_ms = self._waiting[:], self._waiting[-1][1], min(e for _, _, e in self._waiting)
+            columns = ReadingColumns.concat([part for part, _, _ in batch])
+            applied = await self._call(lambda: self.detector.take(columns, end))
+            self._is_ahead = True
+            async with self._changed:
+                del self._waiting[: len(batch)]
+                self._waiting_readings -= len(columns)
+                self._since_s = self._monotonic()
+                self._changed.notify_all()
+        self._on_applied(applied, earliest_ms)
