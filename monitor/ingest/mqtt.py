@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -109,6 +110,7 @@ class BrokerLink:
         self._arrived: list[Message] = []
         self._arrived_bytes = 0
         self._reading = True
+        self._resume: Callable[[], object] = bool
         self._taking = True
         self._stopping = asyncio.Event()
         self._halt: asyncio.Future[None] | None = None
@@ -170,6 +172,12 @@ class BrokerLink:
         if self._halt is not None and not self._halt.done():
             self._halt.set_result(None)
 
+    def delay_s(self, failures: int) -> float:
+        """How long to wait before the next try: doubling from reconnect_min_s to reconnect_max_s, and spread over the
+        upper half of that, so that many monitors do not come back as one."""
+        longest_s = min(self.settings.reconnect_max_s, self.settings.reconnect_min_s * 2.0 ** min(failures - 1, 30))
+        return longest_s * (0.5 + 0.5 * self._chance.random())
+
     # -- one connection --------------------------------------------------------------------------------------------
 
     async def _connect_and_serve(self, deliver: Deliver, halt: asyncio.Future[None]) -> None:
@@ -186,16 +194,14 @@ class BrokerLink:
             if sock is None:
                 raise BrokerError(f"{self.name}: the broker closed the connection at once")
             drain = self._drainer(inner, sock, lost)
-            loop.add_reader(sock.fileno(), drain)
+            self._resume = functools.partial(loop.add_reader, sock.fileno(), drain)
+            self._resume()
             await self._subscribe(client)
             self._set_status(state="connected", connections=self.status.connections + 1, last_error="")
             while not self._stopping.is_set():
                 if lost.done():
                     raise BrokerError(f"{self.name}: connection lost: {lost.exception() or 'closed by the broker'}")
                 await self._hand_on(deliver, lost, halt)
-                if not self._reading and not lost.done() and not self._is_full():
-                    self._reading = True
-                    loop.add_reader(sock.fileno(), drain)
         except aiomqtt.MqttError as error:
             raise BrokerError(f"{self.name}: {error}") from error
         finally:
@@ -229,6 +235,9 @@ class BrokerLink:
         inner = client._client  # noqa: SLF001  # aiomqtt has no other way to acknowledge by hand
         inner.manual_ack_set(True)
         inner.connect_timeout = _CONNECT_TIMEOUT_S
+        # What of the old connection nobody has taken comes again, but for QoS 0.
+        self._arrived = [message for message in self._arrived if message.token.qos == 0]
+        self._arrived_bytes = sum(len(message.payload) for message in self._arrived)
         self._connection += 1
         self._inner = inner
         self._reading = True
@@ -293,7 +302,8 @@ class BrokerLink:
         return drain
 
     def _is_full(self) -> bool:
-        return len(self._arrived) >= self.settings.receive_maximum or self._arrived_bytes >= BACKLOG_BYTES
+        # Not at Receive Maximum itself: then the broker has stopped by itself, and its answers to pings must be read.
+        return len(self._arrived) > self.settings.receive_maximum or self._arrived_bytes >= BACKLOG_BYTES
 
     async def _open(self, client: aiomqtt.Client) -> None:
         """Raises BrokerError. Connecting runs in a thread and cannot be cut short: it is waited for, then closed."""
@@ -342,6 +352,9 @@ class BrokerLink:
             if not self._arrived:
                 return
             batch, self._arrived, self._arrived_bytes = self._arrived, [], 0
+            if not self._reading and not lost.done():
+                self._reading = True
+                self._resume()
             self._delivering = asyncio.create_task(_as_coroutine(deliver(batch)), name=f"deliver-{self.name}")
         await asyncio.wait((self._delivering, lost, halt), return_when=asyncio.FIRST_COMPLETED)
         if self._delivering.done():
@@ -360,10 +373,8 @@ class BrokerLink:
                 inner._sock_close()  # noqa: SLF001  # paho closes a socket only after it could send DISCONNECT
 
     async def _wait(self, failures: int) -> None:
-        """Wait before the next try: doubling from reconnect_min_s to reconnect_max_s, spread over its upper half."""
-        longest_s = min(self.settings.reconnect_max_s, self.settings.reconnect_min_s * 2.0 ** min(failures - 1, 30))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest_s * (0.5 + 0.5 * self._chance.random())):
+            async with asyncio.timeout(self.delay_s(failures)):
                 await self._stopping.wait()
 
     def _set_status(self, **changes: Any) -> None:

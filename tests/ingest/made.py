@@ -16,7 +16,7 @@ from monitor.ingest.message import Message
 from monitor.readings import ReadingColumns
 from tests.decoders.made import ARRIVAL_MS, registry
 
-DEADLINE_S = 30.0
+DEADLINE_S = 8.0
 
 
 async def until(condition: Callable[[], bool], what: str = "") -> None:
