@@ -20,7 +20,7 @@ from monitor.detect.engine import Engine
 from monitor.detect.history import Snapshot
 from monitor.detect.state import AXES
 from monitor.errors import StoreError
-from monitor.journal.checkpoint import Checkpoint, CheckpointLadder
+from monitor.journal.checkpoint import CheckpointLadder
 from monitor.journal.segments import Journal
 from monitor.readings import ReadingColumns
 from monitor.recovery import POSITION, CheckpointHistory, carry_ladder, graft, needed_from
@@ -133,7 +133,7 @@ class Detector:
 
     def _write(self, snapshot: Snapshot, position: int) -> None:
         meta: dict[str, Any] = {"identity": identity(self.registry), "position": position}
-        self._ladder.write(position, _with_position(snapshot), meta)
+        self._ladder.write(position, _with_position(snapshot), meta, self._now_ms())
 
     def _apply(self, step: Step) -> Applied:
         """Until the store has it. A store that fails holds back what comes after it, and loses nothing."""
@@ -197,6 +197,3 @@ def _is_judged(event: Event, registry: Registry) -> bool:
         "ac_hours": bool(policy.ac.allowed),
     }
     return given[event.rule]
-
-
-__all__ = ["Checkpoint", "Detector", "StoreTrouble"]

@@ -1,0 +1,192 @@
+"""Checkpoints: a state's arrays in one file, and the ladder of them that late readings go back along.
+
+A file is a line of JSON (what follows, with its place, type, shape and CRC-32), and the arrays as they lie in memory,
+each at a multiple of 64 bytes, so that a part of one is read without the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from monitor.errors import JournalError
+from monitor.journal.atomic import fsync_directory, remove_leftovers, write_atomic
+
+__all__ = ["Checkpoint", "CheckpointLadder", "open_checkpoint", "write_checkpoint"]
+
+_MAGIC = b"MMckpt01"
+_ALIGNMENT = 64
+_NAME = re.compile(r"checkpoint-(\d{20})-(\d{16})\.mmc")
+_FIRST_BUCKET_MS = 60_000
+"""Of checkpoints younger than this the newest two are kept; then one for each doubling of age."""
+log = structlog.get_logger(__name__)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def write_checkpoint(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+    """Writes the file whole or not at all. meta: anything JSON knows. Raises JournalError (retryable)."""
+    entries, offset = [], 0
+    blocks = [np.ascontiguousarray(array) for array in arrays.values()]
+    for name, block in zip(arrays, blocks, strict=True):
+        crc = zlib.crc32(block.reshape(-1).view(np.uint8).data) if block.size else 0
+        entries.append([name, block.dtype.str, list(block.shape), offset, crc])
+        offset += _aligned(block.nbytes)
+    text = json.dumps({"meta": meta, "arrays": entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    head = _MAGIC + len(text).to_bytes(8, "little") + zlib.crc32(text).to_bytes(8, "little") + text
+    parts: list[bytes | memoryview] = [head, bytes(_aligned(len(head)) - len(head))]
+    for block in blocks:
+        if block.size:
+            parts.append(block.reshape(-1).view(np.uint8).data)
+        parts.append(bytes(_aligned(block.nbytes) - block.nbytes))
+    try:
+        write_atomic(path, parts)
+    except OSError as error:
+        raise JournalError(f"{path}: the checkpoint cannot be written: {error.strerror}", retryable=True) from error
+
+
+class Checkpoint:
+    """One file, read where it is asked for."""
+
+    def __init__(self, path: Path, meta: dict[str, Any], entries: list[list[Any]], start: int) -> None:
+        """Use `open_checkpoint`."""
+        self.path = path
+        self.meta = meta
+        self._entries = {entry[0]: entry[1:] for entry in entries}
+        self._start = start
+
+    @property
+    def written_ms(self) -> int:
+        found = _NAME.fullmatch(self.path.name)
+        return int(found[2]) if found else 0
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Read-only, without a copy. Raises JournalError if the file has no such array or is too short."""
+        try:
+            dtype, shape, offset, _ = self._entries[name]
+            if 0 in shape:
+                return np.empty(shape, dtype)
+            return np.memmap(self.path, dtype=dtype, mode="r", offset=self._start + offset, shape=tuple(shape))
+        except (KeyError, OSError, ValueError) as error:
+            raise JournalError(f"{self.path}: no array {name}: {error}") from error
+
+    def verify(self) -> None:
+        """Raises JournalError where the file is not what was written."""
+        for name, (_, _, _, crc) in self._entries.items():
+            block = np.ascontiguousarray(self.array(name))
+            if block.size and zlib.crc32(block.reshape(-1).view(np.uint8).data) != crc:
+                raise JournalError(f"{self.path}: array {name} is damaged; the file is passed over")
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Raises JournalError where it is none, or its head is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+            size, crc = int.from_bytes(head[8:16], "little"), int.from_bytes(head[16:24], "little")
+            text = file.read(size) if head[:8] == _MAGIC and size < 1 << 40 else b""
+        if len(text) != size or zlib.crc32(text) != crc or head[:8] != _MAGIC:
+            raise JournalError(f"{path}: no checkpoint, or a damaged one")
+        document = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise JournalError(f"{path}: cannot be read: {error}") from error
+    return Checkpoint(path, document["meta"], document["arrays"], _aligned(24 + size))
+
+
+class CheckpointLadder:
+    """The checkpoints of one directory: the newest two, one for each doubling of age, and the youngest one that is
+    older than `keep_ms`, from which everything within that time can be computed again. One thread at a time."""
+
+    def __init__(self, directory: Path, *, keep_ms: int) -> None:
+        """Raises JournalError if the directory cannot be made."""
+        self._directory = directory
+        self._keep_ms = keep_ms
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(directory)
+        except OSError as error:
+            raise JournalError(f"{directory}: cannot be used: {error.strerror}") from error
+        self.newest_written_ms: int | None = None
+        """UTC ms; None before the first checkpoint."""
+
+    def newest(self) -> Checkpoint | None:
+        """The newest that is whole; damaged ones are said in the log and taken away."""
+        for path in reversed(self._paths()):
+            try:
+                rung = open_checkpoint(path)
+                rung.verify()
+            except JournalError as error:
+                log.error("damaged checkpoint; an older one is taken", error=str(error))
+                path.rename(path.with_suffix(".damaged"))
+                continue
+            self.newest_written_ms = rung.written_ms
+            return rung
+        return None
+
+    def rungs(self) -> Iterator[Checkpoint]:
+        """Newest first."""
+        for path in reversed(self._paths()):
+            yield open_checkpoint(path)
+
+    def oldest(self) -> Checkpoint:
+        """Raises JournalError if there is none."""
+        paths = self._paths()
+        if not paths:
+            raise JournalError(f"{self._directory}: no checkpoint")
+        return open_checkpoint(paths[0])
+
+    def write(self, position: int, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], now_ms: int) -> None:
+        """Adds the newest one. Raises JournalError (retryable)."""
+        write_checkpoint(self._directory / f"checkpoint-{position:020d}-{now_ms:016d}.mmc", arrays, meta)
+        self.newest_written_ms = now_ms
+
+    def replace(self, rung: Checkpoint, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+        """Puts other contents in the place of a checkpoint. Raises JournalError (retryable)."""
+        write_checkpoint(rung.path, arrays, meta)
+
+    def delete(self, rung: Checkpoint) -> None:
+        try:
+            rung.path.unlink(missing_ok=True)
+            fsync_directory(self._directory)
+        except OSError as error:
+            raise JournalError(f"{rung.path}: cannot be deleted: {error.strerror}", retryable=True) from error
+
+    def superfluous(self, now_ms: int) -> list[Checkpoint]:
+        """Those to let go of, oldest first."""
+        paths = self._paths()
+        ages = [max(0, now_ms - _written_ms(path)) for path in paths]
+        stays = set(range(max(0, len(paths) - 2), len(paths)))
+        base = [n for n, age in enumerate(ages) if age > self._keep_ms][-1:]
+        oldest = base[0] if base else 0
+        stays.add(oldest)
+        buckets: set[int] = set()
+        for n in range(oldest, len(paths)):
+            bucket = (ages[n] // _FIRST_BUCKET_MS).bit_length()
+            if bucket not in buckets:  # the oldest of each
+                buckets.add(bucket)
+                stays.add(n)
+        return [open_checkpoint(path) for n, path in enumerate(paths) if n not in stays]
+
+    def next_younger(self, rung: Checkpoint) -> Checkpoint | None:
+        """The one that is written next after it; None for the newest."""
+        younger = [path for path in self._paths() if path.name > rung.path.name]
+        return open_checkpoint(younger[0]) if younger else None
+
+    def _paths(self) -> list[Path]:
+        """Oldest first: by position, then by time."""
+        return sorted(path for path in self._directory.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _written_ms(path: Path) -> int:
+    found = _NAME.fullmatch(path.name)
+    return int(found[2]) if found else 0
