@@ -95,10 +95,11 @@ def graft(old: Checkpoint, new: Checkpoint, head: Snapshot, registry: Registry, 
     arrays = head.arrays
     if arrays is None:
         return None
-    clock, new_clock = arrays["clock"], np.asarray(new.array("clock"))
+    clock: NDArray[np.int64] = np.asarray(arrays["clock"], np.int64)
+    new_clock: NDArray[np.int64] = np.asarray(new.array("clock"), np.int64)
     stays = (clock != NONE) & ((new_clock == NONE) | (new_clock > clock - keep_ms))
     window_start = np.asarray(new.array("window_start"))
-    base_ts = arrays["base_ts"]
+    base_ts: NDArray[np.int64] = np.asarray(arrays["base_ts"], np.int64)
     for row, building in enumerate(registry.buildings):
         start = int(window_start[row])
         if stays[row] or start == NONE:

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,8 @@ still be computed again."""
 DRAIN_S = 10.0
 """So long the outbox may go on sending when the service stops; what is left waits on disk."""
 GAUGES_S = 5.0
+LOOP_VALID_S = 120.0
+"""An event loop that has not come round for so long hangs."""
 SINK = "influx"
 
 
@@ -127,6 +129,8 @@ class Service:
         """Until `stop`; reloads whenever `reload` is set. Any part that fails ends all."""
         await self.detection.start()
         self.health.set("detector", True, "running")
+        self.health.set("store", True, "writable")
+        self.health.set("intake", True, "running")
         async with asyncio.TaskGroup() as outputs:
             sender = self._sender()
             sending = outputs.create_task(sender.run(), name="outbox") if sender else None
@@ -159,7 +163,7 @@ class Service:
             settings=SenderSettings(influx.batch_points, pauses.retry_min_s, pauses.retry_max_s),
             metrics=self.metrics,
             now_ms=now_ms,
-            random=random.Random(),  # noqa: S311  # spreads retries, nothing secret
+            random=random.Random().random,  # noqa: S311  # spreads retries, nothing secret
         )
 
     async def _watch(self, sender: OutboxSender | None) -> None:
@@ -176,6 +180,7 @@ class Service:
                 braked = stats.is_full or (braked and stats.is_nearly_full)
             if sender:
                 sender.wake()
+            self.health.set("event loop", True, "turning", valid_s=LOOP_VALID_S)
             await asyncio.sleep(GAUGES_S)
 
     async def _reload_when(self, reload: asyncio.Event) -> None:
@@ -251,7 +256,7 @@ class _QuarantineSink:
     def __init__(self, quarantine: Quarantine) -> None:
         self._quarantine = quarantine
 
-    def add(self, rejects: list[Reject]) -> None:
+    def add(self, rejects: Sequence[Reject]) -> None:
         self._quarantine.add(
             [
                 QuarantineEntry(
@@ -275,7 +280,17 @@ async def open_service(
         # 1. Where one looks at it.
         prometheus = CollectorRegistry()
         metrics = Metrics(prometheus)
-        health = Health()
+        health = Health(
+            {
+                "event loop": "live",
+                "detector": "ready",
+                "store": "ready",
+                "state": "ready",
+                "intake": "ready",
+                **({"outbox": "ready"} if settings.influx else {}),
+                **{f"broker {broker.name}": "ready" for broker in settings.brokers},
+            }
+        )
         server = HealthServer(settings.metrics.host, settings.metrics.port, prometheus, health)
         server.start()
         stack.callback(server.stop)

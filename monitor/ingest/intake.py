@@ -42,9 +42,9 @@ class Journal(Protocol):
     def append(self, columns: ReadingColumns) -> None:
         """Raises JournalError."""
 
-    def commit(self) -> None:
-        """What was appended is on disk when this returns. Raises JournalError; what was appended since the commit
-        before is appended again then."""
+    def commit(self) -> object:
+        """What was appended is on disk when this returns. Raises JournalError; what was appended then still waits for
+        the next commit."""
 
 
 class QuarantineSink(Protocol):
@@ -122,6 +122,7 @@ class _Batch:
     messages: list[Message] = field(default_factory=list)
     bytes: int = 0
     decoded: Decoded | None = None
+    appended: bool = False
     journaled: bool = False
     commit_s: float = 0.0
 
@@ -317,7 +318,9 @@ class Intake:
         if decoded is None:
             decoded = batch.decoded = decode_all(decoder, batch.messages)
         if not batch.journaled and len(decoded.columns):
-            self._journal.append(decoded.columns)
+            if not batch.appended:
+                self._journal.append(decoded.columns)
+                batch.appended = True
             began_s = perf_counter()
             self._journal.commit()
             batch.commit_s = perf_counter() - began_s

@@ -44,9 +44,9 @@ class Journal:
     def commit(self) -> None:
         if self.hold is not None:
             assert self.hold.wait(DEADLINE_S)
-        appended, self._appended = self._appended, []
         if self.failures:
             raise self.failures.pop(0)
+        appended, self._appended = self._appended, []
         for columns in appended:
             self.committed += columns.value.tolist()
             self.times_ms += columns.ts_ms.tolist()
