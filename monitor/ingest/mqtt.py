@@ -48,6 +48,9 @@ BACKLOG_BYTES = 32 * 1024 * 1024
 _PACKETS_PER_TURN = 256
 """So many packets are read before other tasks get their turn."""
 _CONNECT_TIMEOUT_S = 5.0
+_FAREWELL_TIMEOUT_S = 3.0
+_NO_SUCH_FILTER = "meter-monitor/farewell"
+"""Nobody subscribes to it."""
 _FAILURE = 0x80
 """Reason codes of a SUBACK from here on are refusals (MQTT 5, 2.4; MQTT 3.1.1, 3.9.3)."""
 
@@ -165,7 +168,8 @@ class BrokerLink:
         self._wake.set()
 
     def stop(self) -> None:
-        """End `run`: acknowledgements that were given are sent, then the connection is closed; the session stays."""
+        """End `run`: once the broker has the acknowledgements that were given, the connection is closed; the session
+        stays."""
         self._taking = False
         self._stopping.set()
         self._wake.set()
@@ -202,6 +206,8 @@ class BrokerLink:
                 if lost.done():
                     raise BrokerError(f"{self.name}: connection lost: {lost.exception() or 'closed by the broker'}")
                 await self._hand_on(deliver, lost, halt)
+            if not lost.done():
+                await self._await_acknowledged(client)
         except aiomqtt.MqttError as error:
             raise BrokerError(f"{self.name}: {error}") from error
         finally:
@@ -341,6 +347,18 @@ class BrokerLink:
                 raise BrokerError(f"{self.name}: the broker refuses the subscription to {topic} (code {value})")
         if kept != wanted:
             self._memory.save(self._session, wanted)
+
+    async def _await_acknowledged(self, client: aiomqtt.Client) -> None:
+        """Wait until the broker has read every PUBACK that was sent.
+
+        Each of them lets the broker send more, and closing a socket on which something is unread resets it, which
+        makes the peer forget what it has not read itself. A broker answers in order: so ask for something.
+        """
+        if not self._reading:
+            self._reading = True
+            self._resume()
+        with contextlib.suppress(aiomqtt.MqttError):
+            await client.unsubscribe(_NO_SUCH_FILTER, timeout=_FAREWELL_TIMEOUT_S)
 
     async def _hand_on(self, deliver: Deliver, lost: asyncio.Future[None], halt: asyncio.Future[None]) -> None:
         """Hand on what has arrived, or wait for it. Comes back early when the connection is lost, or on `stop`;

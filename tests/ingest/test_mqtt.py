@@ -69,9 +69,8 @@ class Taken:
 
 
 @asynccontextmanager
-async def running(broker: Mosquitto, link: BrokerLink, taken: Taken | None = None) -> AsyncIterator[Taken]:
-    """Connected inside. Afterwards the broker has read all that the link sent."""
-    goodbyes = broker.goodbyes(link.settings.client_id)
+async def running(link: BrokerLink, taken: Taken | None = None) -> AsyncIterator[Taken]:
+    """Connected inside."""
     taken = Taken() if taken is None else taken
     task = asyncio.create_task(link.run(taken))
     try:
@@ -84,7 +83,6 @@ async def running(broker: Mosquitto, link: BrokerLink, taken: Taken | None = Non
         task.cancel()
         await asyncio.wait({task})
     assert link.status.state == "stopped"
-    await until(lambda: broker.goodbyes(link.settings.client_id) > goodbyes)
 
 
 def publish(port: int, payloads: Sequence[object], topic: str = TOPIC, **options: Any) -> None:
@@ -102,12 +100,12 @@ def reading(value: int) -> str:
 def test_what_is_not_acknowledged_comes_again(broker: Mosquitto, tmp_path: Path, version: Version) -> None:
     async def scenario() -> None:
         own = settings(broker, version=version)
-        async with running(broker, link_of(own, tmp_path)) as taken:
+        async with running(link_of(own, tmp_path)) as taken:
             await asyncio.to_thread(publish, broker.port, range(20))
             await until(lambda: len(taken.messages) == 20)
             assert taken.payloads() == list(range(20))
         link = link_of(own, tmp_path)
-        async with running(broker, link) as taken:
+        async with running(link) as taken:
             assert link.status.session_present
             await until(lambda: len(taken.messages) == 20)
             assert taken.payloads() == list(range(20))
@@ -116,7 +114,7 @@ def test_what_is_not_acknowledged_comes_again(broker: Mosquitto, tmp_path: Path,
             link.ack(taken.messages[:15])
         # Published while nobody is there: the session keeps it.
         await asyncio.to_thread(publish, broker.port, [100])
-        async with running(broker, link_of(own, tmp_path)) as taken:
+        async with running(link_of(own, tmp_path)) as taken:
             await until(lambda: 100 in taken.payloads())
             assert taken.payloads() == [15, 16, 17, 18, 19, 100]
 
@@ -127,7 +125,7 @@ def test_what_is_not_acknowledged_comes_again(broker: Mosquitto, tmp_path: Path,
 def test_an_old_connection_s_tokens_acknowledge_nothing(broker: Mosquitto, tmp_path: Path, version: Version) -> None:
     async def scenario() -> None:
         link = link_of(settings(broker, version=version), tmp_path)
-        async with running(broker, link) as taken:
+        async with running(link) as taken:
             await asyncio.to_thread(publish, broker.port, range(5))
             await until(lambda: len(taken.messages) == 5)
             old = list(taken.messages)
@@ -139,7 +137,7 @@ def test_an_old_connection_s_tokens_acknowledge_nothing(broker: Mosquitto, tmp_p
             await until(lambda: len(taken.messages) == 10)
             assert link.status.connections == 2
             link.ack(old)
-        async with running(broker, link_of(settings(broker, version=version), tmp_path)) as taken:
+        async with running(link_of(settings(broker, version=version), tmp_path)) as taken:
             await until(lambda: len(taken.messages) == 5)
             assert taken.payloads() == list(range(5))
 
@@ -149,7 +147,7 @@ def test_an_old_connection_s_tokens_acknowledge_nothing(broker: Mosquitto, tmp_p
 def test_in_flight_is_at_most_receive_maximum(broker: Mosquitto, tmp_path: Path) -> None:
     async def scenario() -> None:
         link = link_of(settings(broker, receive_maximum=7), tmp_path)
-        async with running(broker, link) as taken:
+        async with running(link) as taken:
             await asyncio.to_thread(publish, broker.port, range(30))
             await until(lambda: len(taken.messages) == 7)
             # The broker answers a ping after whatever it had to send before.
@@ -173,7 +171,7 @@ def test_a_flood_that_nobody_takes_is_held_back(broker: Mosquitto, tmp_path: Pat
         link = link_of(settings(broker, receive_maximum=100), tmp_path)
         taken = Taken()
         taken.gate.clear()
-        async with running(broker, link, taken):
+        async with running(link, taken):
             await asyncio.to_thread(publish, broker.port, range(2_000), qos=0)
             await asyncio.to_thread(publish, broker.port, [5_000])
             await until(lambda: not link._reading)
@@ -221,7 +219,7 @@ def test_a_journal_that_fails_holds_acknowledgements(broker: Mosquitto, tmp_path
         assert made.journal.committed == []
 
         link = link_of(settings(broker, version=version), tmp_path)
-        async with running(broker, link) as taken:
+        async with running(link) as taken:
             await until(lambda: bool(taken.messages))
             link.ack(taken.messages)
 
@@ -238,11 +236,10 @@ def test_stop_acknowledges_all_that_was_committed(broker: Mosquitto, tmp_path: P
                     publisher.publish(TOPIC, reading(number))
                 await asyncio.to_thread(publisher.settle)
             await until(lambda: len(made.journal.committed) >= 50)
-        await until(lambda: broker.goodbyes("meter-monitor") == 1)
         committed = made.journal.committed
         assert 50 <= len(committed) < 500
         assert committed == list(range(len(committed)))
-        async with running(broker, link_of(settings(broker), tmp_path)) as taken:
+        async with running(link_of(settings(broker), tmp_path)) as taken:
             await until(lambda: len(taken.messages) + len(committed) == 500)
             assert taken.messages[0].payload == reading(len(committed)).encode()
 
@@ -283,7 +280,7 @@ def test_a_shared_subscription_is_shared(broker: Mosquitto, tmp_path: Path) -> N
             link_of(settings(broker, name=name, client_id=name, share_group="monitors"), tmp_path)
             for name in ("one", "two")
         ]
-        async with running(broker, links[0]) as one, running(broker, links[1]) as two:
+        async with running(links[0]) as one, running(links[1]) as two:
             await asyncio.to_thread(publish, broker.port, range(40))
             await until(lambda: len(one.messages) + len(two.messages) == 40)
             assert sorted(one.payloads() + two.payloads()) == list(range(40))
@@ -325,7 +322,7 @@ def test_what_the_broker_keeps_comes_once(broker: Mosquitto, tmp_path: Path) -> 
         await asyncio.to_thread(publish, broker.port, [1], retain=True)
         for number in range(3):
             link = link_of(settings(broker), tmp_path)
-            async with running(broker, link) as taken:
+            async with running(link) as taken:
                 await asyncio.to_thread(publish, broker.port, [10 + number])
                 await until(lambda: bool(taken.messages) and int(taken.messages[-1].payload) >= 10)
                 assert taken.payloads() == ([1, 10] if number == 0 else [10 + number])
@@ -338,12 +335,12 @@ def test_what_the_broker_keeps_comes_once(broker: Mosquitto, tmp_path: Path) -> 
 def test_topics_that_are_no_longer_wanted_are_unsubscribed(broker: Mosquitto, tmp_path: Path, version: Version) -> None:
     async def scenario() -> None:
         before = link_of(settings(broker, version=version, topics=("meters/#", "old/+")), tmp_path)
-        async with running(broker, before) as taken:
+        async with running(before) as taken:
             await asyncio.to_thread(publish, broker.port, [1], "old/a")
             await until(lambda: taken.payloads() == [1])
             before.ack(taken.messages)
         after = link_of(settings(broker, version=version, topics=("meters/#",)), tmp_path)
-        async with running(broker, after) as taken:
+        async with running(after) as taken:
             await asyncio.to_thread(publish, broker.port, [2], "old/a")
             await asyncio.to_thread(publish, broker.port, [3])
             await until(lambda: 3 in taken.payloads())
@@ -372,7 +369,7 @@ def test_passwords_and_certificates(tmp_path: Path) -> None:
         # More than a TLS record, and many small ones in one record: what TLS has decrypted must not be left lying.
         large = b'{"register": 5}'.ljust(100_000)
         link = link_of(own, tmp_path, password="right")
-        async with running(broker, link) as taken:
+        async with running(link) as taken:
             async with gateway(broker) as client:
                 await client.publish(TOPIC, large, qos=1)
                 for number in range(300):

@@ -44,7 +44,6 @@ class Mosquitto:
             "max_queued_bytes 0",
             "max_inflight_messages 5000",
             "log_dest stderr",
-            "log_type all",
             *extra,
         ]
         if users is None:
@@ -102,10 +101,6 @@ class Mosquitto:
             return None
         status = self._saved.stat()
         return status.st_ino, status.st_mtime_ns
-
-    def goodbyes(self, client_id: str) -> int:
-        """Times that this client took its leave, and the broker had read all that it had sent before."""
-        return self.server.log.read_text(errors="replace").count(f"Received DISCONNECT from {client_id}\n")
 
     def __enter__(self) -> Self:
         self.start()
