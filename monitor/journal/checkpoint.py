@@ -6,7 +6,9 @@ each at a multiple of 64 bytes, so that a part of one is read without the rest.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -56,13 +58,16 @@ def write_checkpoint(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mappi
 
 
 class Checkpoint:
-    """One file, read where it is asked for."""
+    """One file, read where it is asked for. It stays readable as it is when its file is replaced or deleted."""
 
-    def __init__(self, path: Path, meta: dict[str, Any], entries: list[list[Any]], start: int) -> None:
-        """Use `open_checkpoint`."""
+    def __init__(
+        self, path: Path, meta: dict[str, Any], entries: list[list[Any]], data: NDArray[np.uint8], start: int
+    ) -> None:
+        """Use `open_checkpoint`. data: the whole file, mapped. start: where its first array lies."""
         self.path = path
         self.meta = meta
         self._entries = {entry[0]: entry[1:] for entry in entries}
+        self._data = data
         self._start = start
 
     @property
@@ -72,13 +77,15 @@ class Checkpoint:
 
     def array(self, name: str) -> NDArray[Any]:
         """Read-only, without a copy. Raises JournalError if the file has no such array or is too short."""
-        try:
-            dtype, shape, offset, _ = self._entries[name]
-            if 0 in shape:
-                return np.empty(shape, dtype)
-            return np.memmap(self.path, dtype=dtype, mode="r", offset=self._start + offset, shape=tuple(shape))
-        except (KeyError, OSError, ValueError) as error:
-            raise JournalError(f"{self.path}: no array {name}: {error}") from error
+        if name not in self._entries:
+            raise JournalError(f"{self.path}: no array {name}; it has {', '.join(self._entries)}")
+        dtype, shape, offset, _ = self._entries[name]
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        raw = self._data[self._start + offset : self._start + offset + size]
+        if len(raw) < size:
+            raise JournalError(f"{self.path}: ends before its array {name} does")
+        array: NDArray[Any] = raw.view(dtype).reshape(shape)
+        return array
 
     def verify(self) -> None:
         """Raises JournalError where the file is not what was written."""
@@ -91,16 +98,16 @@ class Checkpoint:
 def open_checkpoint(path: Path) -> Checkpoint:
     """Raises JournalError where it is none, or its head is damaged."""
     try:
-        with path.open("rb") as file:
-            head = file.read(24)
-            size, crc = int.from_bytes(head[8:16], "little"), int.from_bytes(head[16:24], "little")
-            text = file.read(size) if head[:8] == _MAGIC and size < 1 << 40 else b""
+        data: NDArray[np.uint8] = np.memmap(path, np.uint8, mode="r")
+        head = bytes(data[:24])
+        size, crc = int.from_bytes(head[8:16], "little"), int.from_bytes(head[16:24], "little")
+        text = bytes(data[24 : 24 + size]) if head[:8] == _MAGIC else b""
         if len(text) != size or zlib.crc32(text) != crc or head[:8] != _MAGIC:
             raise JournalError(f"{path}: no checkpoint, or a damaged one")
         document = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: the file is empty
         raise JournalError(f"{path}: cannot be read: {error}") from error
-    return Checkpoint(path, document["meta"], document["arrays"], _aligned(24 + size))
+    return Checkpoint(path, document["meta"], document["arrays"], data, _aligned(24 + size))
 
 
 class CheckpointLadder:
@@ -121,29 +128,37 @@ class CheckpointLadder:
 
     def newest(self) -> Checkpoint | None:
         """The newest that is whole; damaged ones are said in the log and taken away."""
-        for path in reversed(self._paths()):
+        for rung in self.rungs():
             try:
-                rung = open_checkpoint(path)
                 rung.verify()
             except JournalError as error:
-                log.error("damaged checkpoint; an older one is taken", error=str(error))
-                path.rename(path.with_suffix(".damaged"))
+                self._take_away(rung.path, error)
                 continue
             self.newest_written_ms = rung.written_ms
             return rung
         return None
 
     def rungs(self) -> Iterator[Checkpoint]:
-        """Newest first."""
-        for path in reversed(self._paths()):
-            yield open_checkpoint(path)
+        """Newest first. Of damaged ones only those are noticed, and taken away, that cannot be opened."""
+        return filter(None, map(self._open, reversed(self._paths())))
 
     def oldest(self) -> Checkpoint:
         """Raises JournalError if there is none."""
-        paths = self._paths()
-        if not paths:
-            raise JournalError(f"{self._directory}: no checkpoint")
-        return open_checkpoint(paths[0])
+        for rung in filter(None, map(self._open, self._paths())):
+            return rung
+        raise JournalError(f"{self._directory}: no checkpoint")
+
+    def _open(self, path: Path) -> Checkpoint | None:
+        try:
+            return open_checkpoint(path)
+        except JournalError as error:
+            self._take_away(path, error)
+            return None
+
+    def _take_away(self, path: Path, error: JournalError) -> None:
+        log.error("damaged checkpoint; an older one is taken", error=str(error))
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(".damaged"))
 
     def write(self, position: int, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], now_ms: int) -> None:
         """Adds the newest one. Raises JournalError (retryable)."""
@@ -175,12 +190,13 @@ class CheckpointLadder:
             if bucket not in buckets:  # the oldest of each
                 buckets.add(bucket)
                 stays.add(n)
-        return [open_checkpoint(path) for n, path in enumerate(paths) if n not in stays]
+        gone = [path for n, path in enumerate(paths) if n not in stays]
+        return list(filter(None, map(self._open, gone)))
 
     def next_younger(self, rung: Checkpoint) -> Checkpoint | None:
         """The one that is written next after it; None for the newest."""
-        younger = [path for path in self._paths() if path.name > rung.path.name]
-        return open_checkpoint(younger[0]) if younger else None
+        younger = (path for path in self._paths() if path.name > rung.path.name)
+        return next(filter(None, map(self._open, younger)), None)
 
     def _paths(self) -> list[Path]:
         """Oldest first: by position, then by time."""
