@@ -10,6 +10,7 @@ import gzip
 import json
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -243,7 +244,8 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Called while the exception is handled. Clients that go away early are none of our concern."""
-        _log.debug("health_request_failed", client=str(client_address), exc_info=True)
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            _log.exception("health_request_failed", client=str(client_address))
 
 
 class _Handler(BaseHTTPRequestHandler):
