@@ -52,11 +52,18 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
+
+    def await_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 pytest.fail(f"{self.command[0]} did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.02)  # polling a condition with a deadline, not hoping
