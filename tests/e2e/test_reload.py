@@ -100,7 +100,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_reload_holds_for_what_comes_after_it(site: Site) -> None:
     site.meter(0, 2)
     site.unit(1, 1.5)
-    site.monitor.until(lambda: site.quarantined("unknown_device") == 21, "the readings of an unknown device are set aside")
+    site.monitor.until(lambda: site.quarantined("unknown_device") == 21, "an unknown device's readings are set aside")
     before = site.intervals()
     assert site.events() == []
 
