@@ -16,6 +16,7 @@ from monitor.bench.machine import machine_facts
 from monitor.bench.measure import Bench, Figure
 from monitor.bench.report import as_json as to_json
 from monitor.bench.report import print_table
+from monitor.errors import MonitorError
 
 __all__ = ["STAGES", "run_bench"]
 
@@ -39,8 +40,8 @@ _FILE_COLUMNS = 140
 def run_bench(*, as_json: bool, quick: bool, only: Sequence[str]) -> int:
     """Measures and prints to standard output, progress to standard error. `only`: names of stages; empty for all.
 
-    Returns 0, also where a target is missed: that is a result. 2 for a stage that there is not. Raises MonitorError
-    where a stage cannot do its work.
+    Returns 0, also where a target is missed: that is a result; 1 where a stage could not do its work; 2 for a stage
+    that there is not.
     """
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
     unknown = [name for name in only if name not in STAGES]
@@ -48,6 +49,7 @@ def run_bench(*, as_json: bool, quick: bool, only: Sequence[str]) -> int:
         progress.print(f"bench: found stage {', '.join(unknown)}, expected any of {', '.join(STAGES)}", markup=False)
         return 2
     figures: list[Figure] = []
+    failed = False
     with tempfile.TemporaryDirectory(prefix="meter-monitor-bench-") as name:
         for stage, measure in STAGES.items():
             if only and stage not in only:
@@ -60,7 +62,11 @@ def run_bench(*, as_json: bool, quick: bool, only: Sequence[str]) -> int:
                 say=lambda text: progress.print(f"  {text}", style="dim", markup=False),
                 quick=quick,
             )
-            figures += measure(bench)
+            try:
+                figures.extend(measure(bench))
+            except MonitorError as error:  # what the other stages have measured is worth having
+                progress.print(f"{stage}: {error}", style="red", markup=False)
+                failed = True
             shutil.rmtree(folder)  # what is measured next has the disk to itself
     if as_json:
         sys.stdout.write(to_json(figures, machine_facts(), quick=quick) + "\n")
@@ -71,4 +77,4 @@ def run_bench(*, as_json: bool, quick: bool, only: Sequence[str]) -> int:
         if quick:
             output.print("Quick: sizes too small for any target.")
         print_table(figures, machine_facts(), output)
-    return 0
+    return 1 if failed else 0
