@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -86,6 +86,98 @@ def replay(
         return BAD_USAGE
     replay_command(config, input, out, batch=batch, horizon=not no_horizon, env=dict(os.environ), now_ms=_now_ms())
     return DONE
+
+
+@app.command(group=_tryout)
+def demo(
+    *,
+    duration: Annotated[float, Parameter(name="--duration", help="How long the gateways send, in seconds.")] = 90.0,
+    speed: Annotated[
+        float | None,
+        Parameter(name="--speed", help="Simulated seconds per second. Without it: so fast that a whole day passes."),
+    ] = None,
+    buildings: Annotated[int, Parameter(name="--buildings", help="How many buildings to make up.")] = 12,
+    seed: Annotated[int, Parameter(name="--seed", help="Another number, other buildings and other days.")] = 1,
+    keep: Annotated[
+        Path | None,
+        Parameter(name="--keep", help="New folder for configuration, state, truth and results; else they go."),
+    ] = None,
+) -> int:
+    """See it work: simulated gateways, a broker and the monitor, all on this machine.
+
+    Needs no server, no root and no network. Shows what the monitor finds while it runs; at the end holds that against
+    what the simulator knows to be true. Exit code 0: all equal, 1: not, 130: broken off by Ctrl-C.
+    """
+    from monitor.demo.command import demo_command  # each command loads only what it needs
+
+    console = Console(highlight=False)
+    return demo_command(duration_s=duration, speed=speed, buildings=buildings, seed=seed, keep=keep, console=console)
+
+
+@app.command(group=_tryout)
+def simulate(
+    *,
+    broker: Annotated[str, Parameter(name="--broker", help="mqtt://host[:port] or mqtts://host[:port].")],
+    config: Annotated[
+        Path | None,
+        Parameter(name="--config", help="Configuration whose devices are simulated; else buildings are made up."),
+    ] = None,
+    buildings: Annotated[
+        int | None, Parameter(name="--buildings", help="How many to make up, 12 if not given; not with --config.")
+    ] = None,
+    seed: Annotated[int, Parameter(name="--seed", help="Another number, other days.")] = 1,
+    duration: Annotated[float, Parameter(name="--duration", help="How long to send, in seconds of real time.")] = 600.0,
+    speed: Annotated[float, Parameter(name="--speed", help="Simulated seconds per second.")] = 60.0,
+    faults: Annotated[
+        str,
+        Parameter(
+            name="--faults",
+            help='Rates, as "duplicates=0.02,outages=1"; `some` for a bit of each. There are duplicates, reordering, '
+            "outages (with backfill), malformed, resets, rollovers, spikes and skew.",
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        Parameter(
+            name="--out",
+            help="Folder for the truth: events.csv, intervals.csv, ledger.csv, readings.csv (an input for replay), and "
+            "config/ where buildings are made up.",
+        ),
+    ] = None,
+    version: Annotated[Literal["5", "3.1.1"], Parameter(name="--version", help="Of MQTT.")] = "5",
+    username: Annotated[str | None, Parameter(name="--username")] = None,
+    password_env: Annotated[
+        str | None, Parameter(name="--password-env", help="Environment variable that holds the password.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, Parameter(name="--ca-file", help="Certificates to trust with mqtts:// instead of the system's.")
+    ] = None,
+    patience: Annotated[
+        float, Parameter(name="--patience", help="Seconds to try without a connection before giving up.")
+    ] = 30.0,
+) -> int:
+    """Send what the gateways of simulated buildings would send to a broker.
+
+    The readings end at the present moment, so with a speed above 1 they begin in the past.
+    """
+    from monitor.simulate_command import SimulateOptions, simulate_command  # each command loads only what it needs
+
+    options = SimulateOptions(
+        broker=broker,
+        config=config,
+        buildings=buildings,
+        seed=seed,
+        duration_s=duration,
+        speed=speed,
+        faults=faults,
+        out=out,
+        version=version,
+        username=username,
+        password_env=password_env,
+        ca_file=ca_file,
+        patience_s=patience,
+    )
+    return simulate_command(options, dict(os.environ), Console(stderr=True, highlight=False, soft_wrap=True), _now_ms())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
