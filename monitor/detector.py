@@ -9,7 +9,7 @@ step that recovery makes if it is no longer so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,26 @@ import numpy as np
 from monitor.detect.carry import changed_buildings, identity
 from monitor.detect.engine import Engine
 from monitor.detect.history import Snapshot
-from monitor.detect.state import AXES
 from monitor.errors import StoreError
 from monitor.journal.checkpoint import CheckpointLadder
 from monitor.journal.segments import Journal
 from monitor.readings import ReadingColumns
-from monitor.recovery import POSITION, CheckpointHistory, carry_ladder, graft, needed_from
+from monitor.recovery import (
+    POSITION,
+    CheckpointHistory,
+    as_arrays,
+    as_snapshot,
+    carry_ladder,
+    move_base,
+    needed_from,
+)
 from monitor.registry import Registry
 from monitor.results import Event, Step
 from monitor.store.protocol import Applied, ResultStore
 
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
+BASE_STEPS = 8
+"""The oldest state is moved on in steps of this part of the time that is kept: about once a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,7 @@ class Detector:
         if newest is None:
             self._write(Snapshot(self.engine.snapshot(0).arrays, np.zeros(len(self.registry.buildings), np.int64)), 0)
         elif newest.meta["identity"] != identity(self.registry):
-            head = Snapshot({name: np.array(newest.array(name)) for name in AXES}, np.array(newest.array(POSITION)))
-            carry_ladder(self._ladder, head, newest.meta["identity"], self.registry, end)
+            carry_ladder(self._ladder, as_snapshot(newest), newest.meta["identity"], self.registry, end)
         applied = self._apply(self.engine.recover(self._store.events_since, end))
         self.position = end
         return applied
@@ -97,12 +105,14 @@ class Detector:
         """1. write the state  2. move the oldest state on  3. let go of checkpoints  4. let go of the journal."""
         head = self.engine.snapshot(self.position)
         self._write(head, self.position)
-        for rung in self._ladder.superfluous(self._now_ms()):
-            heir = self._ladder.next_younger(rung)
-            if rung.path == self._ladder.oldest().path and heir is not None:
-                kept = graft(rung, heir, head, self.registry, self._keep_ms)
-                if kept is not None:
-                    self._ladder.replace(heir, _with_position(kept), heir.meta)
+        now_ms = self._now_ms()
+        base = self._ladder.oldest()
+        if now_ms - int(base.meta["moved_ms"]) >= self._keep_ms // BASE_STEPS:
+            moved = move_base(
+                self._history, base, head, self.position, horizon_ms=self._horizon_ms, keep_ms=self._keep_ms
+            )
+            self._ladder.replace(base, as_arrays(moved), {**base.meta, "moved_ms": now_ms})
+        for rung in self._ladder.superfluous(now_ms):
             self._ladder.delete(rung)
         oldest = self._ladder.oldest()
         self._journal.drop(needed_from(np.asarray(oldest.array(POSITION)).tolist(), self.registry))
@@ -132,8 +142,9 @@ class Detector:
     # ------------------------------------------------------------------ inside
 
     def _write(self, snapshot: Snapshot, position: int) -> None:
-        meta: dict[str, Any] = {"identity": identity(self.registry), "position": position}
-        self._ladder.write(position, _with_position(snapshot), meta, self._now_ms())
+        now_ms = self._now_ms()
+        meta: dict[str, Any] = {"identity": identity(self.registry), "position": position, "moved_ms": now_ms}
+        self._ladder.write(position, as_arrays(snapshot), meta, now_ms)
 
     def _apply(self, step: Step) -> Applied:
         """Until the store has it. A store that fails holds back what comes after it, and loses nothing."""
@@ -169,10 +180,6 @@ class Detector:
                 clock = int(self.engine.state.clock[self.registry.building_row[event.building]])
                 closing.append(event._replace(state="closed", reason="scope", end_ms=max(clock, event.start_ms)))
         return closing
-
-
-def _with_position(snapshot: Snapshot) -> Mapping[str, Any]:
-    return {**(snapshot.arrays or {}), POSITION: snapshot.position}
 
 
 def _is_judged(event: Event, registry: Registry) -> bool:

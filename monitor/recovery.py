@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect.carry import carry, changed_buildings, identity
-from monitor.detect.history import Anchor, Snapshot
+from monitor.detect.engine import Engine
+from monitor.detect.history import Anchor, Snapshot, is_new
+from monitor.detect.kernels.sorting import admit
 from monitor.detect.params import build_layout
 from monitor.detect.state import AXES, NONE
 from monitor.errors import JournalError
@@ -20,30 +22,53 @@ from monitor.registry import Registry
 
 POSITION = "position"
 """int64[buildings] in a checkpoint: the first reading of each building that is not in its state."""
+CUT = "cut_ms"
+"""int64[buildings] in a checkpoint: see `monitor.detect.history.Anchor.cut_ms`."""
+GROUP_DEVICES = 25_000
+"""So many devices have their oldest state moved at once: a bound for memory."""
 SILENT_KEEP_MS = 35 * 86_400_000
 """So long the base state of a building waits for a meter that is silent, so that its return spreads the gap."""
+
+
+def as_snapshot(rung: Checkpoint) -> Snapshot:
+    """A checkpoint's state, read from the file where it is used."""
+    arrays = {name: rung.array(name) for name in AXES}
+    return Snapshot(arrays, np.array(rung.array(POSITION), np.int64), np.array(rung.array(CUT), np.int64))
+
+
+def as_arrays(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """What a checkpoint of it holds."""
+    return {**(snapshot.arrays or {}), POSITION: snapshot.position, CUT: snapshot.cut_ms}
 
 
 class CheckpointHistory:
     """`monitor.detect.history.History` over a journal and a ladder of checkpoints of the same registry."""
 
     def __init__(self, journal: Journal, ladder: CheckpointLadder, registry: Registry) -> None:
-        self._journal = journal
-        self._ladder = ladder
-        self._registry = registry
+        self.journal = journal
+        self.ladder = ladder
+        self.registry = registry
 
     def anchors(self) -> Iterator[Anchor]:
         """Newest first; each is opened when it is its turn."""
-        for rung in self._ladder.rungs():
-            yield Snapshot({name: rung.array(name) for name in AXES}, np.asarray(rung.array(POSITION)))
+        for rung in self.ladder.rungs():
+            yield as_snapshot(rung)
 
-    def readings(self, buildings: NDArray[np.bool_], position: NDArray[np.int64], end: int) -> ReadingColumns:
+    def readings(self, buildings: NDArray[np.bool_], anchor: Anchor, end: int) -> ReadingColumns:
         parts = []
-        of_device = self._registry.device_building
-        for chunk in self._journal.chunks(int(position[buildings].min()), end, devices=buildings[of_device]):
-            new = chunk.position >= position[of_device[chunk.columns.device]]
+        of_device = self.registry.device_building
+        start = int(anchor.position[buildings].min())
+        for chunk in self.journal.chunks(start, end, devices=buildings[of_device]):
+            new = is_new(anchor, of_device[chunk.columns.device], chunk.position, chunk.columns.ts_ms)
             parts.append(chunk.columns if new.all() else chunk.columns.take(new))
         return ReadingColumns.concat(parts)
+
+
+def _groups(registry: Registry) -> Iterator[NDArray[np.bool_]]:
+    """Masks of buildings with together about GROUP_DEVICES devices."""
+    group = registry.device_start[:-1] // GROUP_DEVICES
+    for number in np.unique(group):
+        yield group == number
 
 
 def carry_ladder(
@@ -66,13 +91,17 @@ def carry_ladder(
         ],
         np.int64,
     )
-    new_head = Snapshot({name: getattr(state, name) for name in AXES}, position)
+    cut_ms = np.full(len(position), NONE, np.int64)
+    for row, building in enumerate(registry.buildings):
+        if not changed[row]:
+            cut_ms[row] = head.cut_ms[old_rows[building.id]]
+    new_head = Snapshot({name: getattr(state, name) for name in AXES}, position, cut_ms)
     for rung in list(ladder.rungs()):
         before = rung.meta["identity"]
         moved = carry({name: rung.array(name) for name in AXES}, before, registry)
         rows = {building: row for row, building in enumerate(before["buildings"])}
-        its_position = position.copy()
-        rung_position = np.asarray(rung.array(POSITION))
+        its_position, its_cut_ms = position.copy(), cut_ms.copy()
+        rung_position, rung_cut_ms = np.asarray(rung.array(POSITION)), np.asarray(rung.array(CUT))
         its_changed = changed | changed_buildings(before, registry)
         for row, building in enumerate(registry.buildings):
             if its_changed[row]:
@@ -81,43 +110,56 @@ def carry_ladder(
                     getattr(moved, name)[part] = getattr(state, name)[part]
             else:
                 its_position[row] = rung_position[rows[building.id]]
-        arrays = {name: getattr(moved, name) for name in AXES}
-        ladder.replace(rung, {**arrays, POSITION: its_position}, {**rung.meta, "identity": identity(registry)})
+                its_cut_ms[row] = rung_cut_ms[rows[building.id]]
+        converted = Snapshot({name: getattr(moved, name) for name in AXES}, its_position, its_cut_ms)
+        ladder.replace(rung, as_arrays(converted), {**rung.meta, "identity": identity(registry)})
     return new_head
 
 
-def graft(old: Checkpoint, new: Checkpoint, head: Snapshot, registry: Registry, keep_ms: int) -> Snapshot | None:
-    """The state that may take the place of the oldest one, `old`: mostly that of `new`.
+def move_base(
+    history: CheckpointHistory, base: Checkpoint, head: Snapshot, end: int, *, horizon_ms: int, keep_ms: int
+) -> Snapshot:
+    """The oldest state, moved on in time: all that is older than `keep_ms` before each building's clock is in it.
 
-    A building whose clock has not gone on for `keep_ms` since `new`, or one of whose meters is silent since before the
-    window of `new`, keeps its part of `old`. None where nothing has to be kept."""
+    It is cut at a time, not at a position of the journal, so that no reading that the horizon still lets in comes
+    before it, in whatever order readings came. A building with a meter that has been silent for less than
+    SILENT_KEEP_MS is cut no later than that meter's last segment."""
+    if head.arrays is None:
+        raise JournalError("no state to move to")
+    registry, journal = history.registry, history.journal
     layout = build_layout(registry)
-    arrays = head.arrays
-    if arrays is None:
-        return None
-    clock: NDArray[np.int64] = np.asarray(arrays["clock"], np.int64)
-    new_clock: NDArray[np.int64] = np.asarray(new.array("clock"), np.int64)
-    stays = (clock != NONE) & ((new_clock == NONE) | (new_clock > clock - keep_ms))
-    window_start = np.asarray(new.array("window_start"))
-    base_ts: NDArray[np.int64] = np.asarray(arrays["base_ts"], np.int64)
-    for row, building in enumerate(registry.buildings):
-        start = int(window_start[row])
-        if stays[row] or start == NONE:
-            continue
-        since_ms = start * registry.policies[building.policy].demand_interval_min * 60_000
+    clock: NDArray[np.int64] = np.asarray(head.arrays["clock"], np.int64)
+    base_ts: NDArray[np.int64] = np.asarray(head.arrays["base_ts"], np.int64)
+    old_cut: NDArray[np.int64] = np.array(base.array(CUT), np.int64)
+    cut_ms = np.where(clock == NONE, NONE, clock - keep_ms)
+    for row in range(len(registry.buildings)):
         bases = base_ts[layout.slice("D", row)]
-        silent = (bases != NONE) & (bases < since_ms) & (bases > clock[row] - SILENT_KEEP_MS)
-        stays[row] = bool(silent.any())
-    if not stays.any():
-        return None
-    merged = {name: np.array(new.array(name)) for name in AXES}
-    position = np.array(new.array(POSITION))
-    for row in np.flatnonzero(stays).tolist():
-        for name, axis in AXES.items():
-            part = layout.slice(axis, row)
-            merged[name][part] = old.array(name)[part]
-        position[row] = old.array(POSITION)[row]
-    return Snapshot(merged, position)
+        waiting = bases[(bases != NONE) & (bases > clock[row] - SILENT_KEEP_MS)]
+        if len(waiting):
+            cut_ms[row] = min(cut_ms[row], int(waiting.min()))
+    cut_ms = np.maximum(cut_ms, old_cut)
+
+    engine = Engine(registry, history, horizon_ms=None)
+    for name in AXES:
+        getattr(engine.state, name)[...] = base.array(name)
+    admitted_clock = np.array(engine.state.clock)
+    anchor = Snapshot(None, np.array(base.array(POSITION), np.int64), old_cut)
+    position = np.full(len(registry.buildings), end, np.int64)
+    of_device = registry.device_building
+    for group in _groups(registry):
+        absorbed = []
+        for chunk in journal.chunks(int(anchor.position[group].min()), end, devices=group[of_device]):
+            building = of_device[chunk.columns.device]
+            new = is_new(anchor, building, chunk.position, chunk.columns.ts_ms)
+            columns, places = chunk.columns.take(new), chunk.position[new]
+            too_late = np.zeros(len(columns), np.bool_)
+            admit(of_device.astype(np.int64), columns.device, columns.ts_ms, horizon_ms, admitted_clock, too_late)
+            building = of_device[columns.device]
+            is_old = columns.ts_ms <= cut_ms[building]
+            np.minimum.at(position, building[~is_old], places[~is_old])
+            absorbed.append(columns.take(is_old & ~too_late))
+        engine.absorb(ReadingColumns.concat(absorbed))
+    return Snapshot({name: getattr(engine.state, name) for name in AXES}, position, cut_ms)
 
 
 def needed_from(base: Iterable[int], registry: Registry) -> NDArray[np.int64]:

@@ -112,6 +112,25 @@ class Engine:
             self._deferred[:] = False
         return _as_step(found, ReadingColumns.empty())
 
+    def absorb(self, columns: ReadingColumns) -> None:
+        """Takes admitted readings, in order of arrival, into the state and gives no results: to make an earlier state
+        of a still earlier one. The clocks become those of what is in the state."""
+        self.state.clock[:] = NONE
+        known = self.state.last_ts != NONE
+        for building in range(len(self.registry.buildings)):
+            part = self.layout.slice("D", building)
+            if known[part].any():
+                self.state.clock[building] = self.state.last_ts[part].max()
+        batch = self._sort(columns)
+        if batch.disorder.any():
+            columns, _ = self._refuse(columns, batch.disorder)
+            batch = self._sort(columns)
+        if batch.touched.any():
+            newest = np.full(len(self.registry.buildings), NONE, np.int64)
+            np.maximum.at(newest, self.registry.device_building[columns.device], columns.ts_ms)
+            np.maximum(self.state.clock, newest, out=self.state.clock)
+            self._advance(batch, batch.touched, _Found(), whole_window=False)
+
     def freeze(self) -> Step:
         """Judges all that is due for good, before another configuration takes over."""
         found = _Found()
@@ -147,11 +166,12 @@ class Engine:
             if event.start_ms >= scopes.get((event.rule, event.building, event.device), event.start_ms + 1):
                 self._remember(event)
         everything = np.ones(len(self.registry.buildings), np.bool_)
-        since = self.history.readings(everything, anchor.position, end)
+        since = self.history.readings(everything, anchor, end)
         touched = np.zeros(len(self.registry.buildings), np.bool_)
         touched[self.registry.device_building[since.device]] = True
         found = _Found()
-        self._compute_again(touched, end, found)
+        if touched.any():
+            self._compute_again(touched, end, found)
         return _as_step(found, since)
 
     def _remember(self, event: Event) -> None:
@@ -307,7 +327,7 @@ class Engine:
                     clear_building(self.state, self.layout, building)
                 else:
                     copy_building(arrays, self.state, self.layout, building)
-            columns = self.history.readings(todo, anchor.position, end)
+            columns = self.history.readings(todo, anchor, end)
             accepted, late = self._admit(columns, self.state)
             batch = self._sort(accepted)
             is_last = number == len(anchors) - 1

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detect.state import NONE
 from monitor.readings import ReadingColumns
 
 
@@ -20,7 +21,12 @@ class Anchor(Protocol):
 
     @property
     def position(self) -> NDArray[np.int64]:
-        """int64[buildings]: the first reading that is not in the state."""
+        """int64[buildings]: all readings before it are in the state, or are too old to be."""
+
+    @property
+    def cut_ms(self) -> NDArray[np.int64]:
+        """int64[buildings]: readings from `position` on that are not after it are in the state as well; NONE: none of
+        them is."""
 
 
 class History(Protocol):
@@ -29,16 +35,29 @@ class History(Protocol):
     def anchors(self) -> Iterable[Anchor]:
         """Newest first. The last one is the oldest that there is."""
 
-    def readings(self, buildings: NDArray[np.bool_], position: NDArray[np.int64], end: int) -> ReadingColumns:
-        """The readings of these buildings from their position up to end, in order of arrival."""
+    def readings(self, buildings: NDArray[np.bool_], anchor: Anchor, end: int) -> ReadingColumns:
+        """The readings of these buildings up to position end that are not in the anchor, in order of arrival."""
 
 
 class Snapshot:
-    """A state kept in memory. `arrays` None: nothing had been seen yet."""
+    """A state, and what is in it; see `Anchor`. `cut_ms` None: all of it NONE."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]] | None, position: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[np.generic]] | None,
+        position: NDArray[np.int64],
+        cut_ms: NDArray[np.int64] | None = None,
+    ) -> None:
         self.arrays = arrays
         self.position = position
+        self.cut_ms = np.full(len(position), NONE, np.int64) if cut_ms is None else cut_ms
+
+
+def is_new(
+    anchor: Anchor, building: NDArray[np.int32], position: NDArray[np.int64], ts_ms: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """bool[n]: which readings are not in the anchor."""
+    return (position >= anchor.position[building]) & (ts_ms > anchor.cut_ms[building])
 
 
 class MemoryHistory:
@@ -59,12 +78,12 @@ class MemoryHistory:
     def anchors(self) -> Iterable[Anchor]:
         return (self._nothing,)
 
-    def readings(self, buildings: NDArray[np.bool_], position: NDArray[np.int64], end: int) -> ReadingColumns:
+    def readings(self, buildings: NDArray[np.bool_], anchor: Anchor, end: int) -> ReadingColumns:
         parts, first = [], 0
         for batch in self._batches:
             rows = np.arange(first, first + len(batch))
             of = self._of_device[batch.device]
-            wanted = buildings[of] & (rows >= position[of]) & (rows < end)
+            wanted = buildings[of] & is_new(anchor, of, rows, batch.ts_ms) & (rows < end)
             if wanted.any():
                 parts.append(batch if wanted.all() else batch.take(wanted))
             first += len(batch)

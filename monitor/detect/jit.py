@@ -24,11 +24,13 @@ _OPTIONS: dict[str, Any] = {
 def cache_directory(package: Path, environment: dict[str, str]) -> Path:
     """Where compiled kernels are kept: beside the sources if that can be written, else in the user's cache.
 
-    One directory for each state of the sources: Numba looks only whether the file of the outermost function has
-    changed, and would go on with what it compiled of an old version of a function called from there.
+    One directory for each state of the sources that kernels are made of: Numba looks only whether the file of the
+    outermost function has changed, and would go on with what it compiled of an old version of a function called there.
     """
     digest = hashlib.sha256()
-    for source in sorted(package.rglob("*.py")):
+    for source in sorted(
+        [*package.glob("kernels/*.py"), *(package / name for name in ("jit.py", "params.py", "state.py"))]
+    ):
         digest.update(source.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
     beside = package / "__pycache__"

@@ -111,8 +111,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 class CheckpointLadder:
-    """The checkpoints of one directory: the newest two, one for each doubling of age, and the youngest one that is
-    older than `keep_ms`, from which everything within that time can be computed again. One thread at a time."""
+    """The checkpoints of one directory: the oldest, the newest two, and one for each doubling of age up to `keep_ms`.
+    The oldest one stays under its name while its contents move on. One thread at a time."""
 
     def __init__(self, directory: Path, *, keep_ms: int) -> None:
         """Raises JournalError if the directory cannot be made."""
@@ -179,24 +179,15 @@ class CheckpointLadder:
     def superfluous(self, now_ms: int) -> list[Checkpoint]:
         """Those to let go of, oldest first."""
         paths = self._paths()
-        ages = [max(0, now_ms - _written_ms(path)) for path in paths]
-        stays = set(range(max(0, len(paths) - 2), len(paths)))
-        base = [n for n, age in enumerate(ages) if age > self._keep_ms][-1:]
-        oldest = base[0] if base else 0
-        stays.add(oldest)
+        stays = {0, *range(max(0, len(paths) - 2), len(paths))}
         buckets: set[int] = set()
-        for n in range(oldest, len(paths)):
-            bucket = (ages[n] // _FIRST_BUCKET_MS).bit_length()
-            if bucket not in buckets:  # the oldest of each
+        for n, path in enumerate(paths):
+            age_ms = max(0, now_ms - _written_ms(path))
+            bucket = (age_ms // _FIRST_BUCKET_MS).bit_length()
+            if age_ms <= self._keep_ms and bucket not in buckets:  # the oldest of each
                 buckets.add(bucket)
                 stays.add(n)
-        gone = [path for n, path in enumerate(paths) if n not in stays]
-        return list(filter(None, map(self._open, gone)))
-
-    def next_younger(self, rung: Checkpoint) -> Checkpoint | None:
-        """The one that is written next after it; None for the newest."""
-        younger = (path for path in self._paths() if path.name > rung.path.name)
-        return next(filter(None, map(self._open, younger)), None)
+        return [open_checkpoint(path) for n, path in enumerate(paths) if n not in stays]
 
     def _paths(self) -> list[Path]:
         """Oldest first: by position, then by time."""
