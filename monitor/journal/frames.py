@@ -37,7 +37,7 @@ __all__ = [
 MAGIC = b"MMfr"
 _SEGMENT_MAGIC = b"MMjrnl01"
 _FRAME_HEAD = struct.Struct("<4sIIIQQqII")  # magic, crc, length, rows, first, end, received, runs, 0
-_SEGMENT_HEAD = struct.Struct("<8sQqqII")  # magic, first, end, rows, crc, 0
+_SEGMENT_HEAD = struct.Struct("<8sQqqII")  # magic, first, end, rows, 0, crc
 FRAME_HEAD_BYTES = _FRAME_HEAD.size
 SEGMENT_HEAD_BYTES = _SEGMENT_HEAD.size
 _CRC_FROM = 8
@@ -112,15 +112,16 @@ class SegmentHead(NamedTuple):
         return self.end >= 0
 
     def pack(self) -> bytes:
-        return _SEGMENT_HEAD.pack(_SEGMENT_MAGIC, *self, zlib.crc32(struct.pack("<Qqq", *self)), 0)
+        raw = _SEGMENT_HEAD.pack(_SEGMENT_MAGIC, *self, 0, 0)[:-4]
+        return raw + struct.pack("<I", zlib.crc32(raw))
 
     @classmethod
     def parse(cls, raw: bytes) -> SegmentHead:
         """Raises FrameError."""
         if len(raw) < SEGMENT_HEAD_BYTES or raw[: len(_SEGMENT_MAGIC)] != _SEGMENT_MAGIC:
             raise FrameError("is no journal segment of this version")
-        _, first, end, rows, crc, _ = _SEGMENT_HEAD.unpack_from(raw)
-        if zlib.crc32(struct.pack("<Qqq", first, end, rows)) != crc:
+        _, first, end, rows, _, crc = _SEGMENT_HEAD.unpack_from(raw)
+        if zlib.crc32(raw[: SEGMENT_HEAD_BYTES - 4]) != crc:
             raise FrameError("the segment's head is damaged (CRC)")
         return cls(first, end, rows)
 
