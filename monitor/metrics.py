@@ -81,7 +81,6 @@ class Metrics:
         )
         self._revisions = counter("revisions", "Stored intervals and events that late readings changed.")
         self._late = counter("late_readings", "Readings that came after results they change.")
-        self._duplicates = counter("duplicate_readings", "Readings that say again what is known.")
 
         self._outbox_points = gauge("outbox_points", "Points that wait for the sink.")
         self._outbox_oldest_s = gauge("outbox_oldest_seconds", "How long the oldest of them has waited.")
@@ -159,9 +158,6 @@ class Metrics:
 
     def late(self, count: int) -> None:
         self._late.inc(count)
-
-    def duplicates(self, count: int) -> None:
-        self._duplicates.inc(count)
 
     def violations(self, new_events: Iterable[Event]) -> None:
         """Count events that the store did not know before (`Applied.new_events`)."""

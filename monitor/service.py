@@ -19,12 +19,12 @@ from monitor import __version__, logs
 from monitor.config import load_registry, load_settings
 from monitor.decoders import DECODERS, Limits, Reject
 from monitor.detection import Detection
-from monitor.detector import Detector, StoreTrouble
+from monitor.detector import Detector
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.gauges import Gauges
 from monitor.health import Health, HealthServer
-from monitor.ingest.intake import Intake, IntakeSettings, IntakeStatus
-from monitor.ingest.mqtt import BrokerLink, LinkStatus
+from monitor.ingest.intake import Intake, IntakeSettings
+from monitor.ingest.mqtt import BrokerLink
 from monitor.ingest.sessions import SubscriptionFile
 from monitor.journal.checkpoint import CheckpointLadder
 from monitor.journal.segments import Journal
@@ -38,6 +38,7 @@ from monitor.store.protocol import Applied
 from monitor.store.quarantine import Quarantine, QuarantineEntry
 from monitor.store.sender import OutboxSender, SenderSettings
 from monitor.store.sqlite import SqliteStore
+from monitor.trouble import Reporter
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ def run_service(config: Path, env: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT. Raises ConfigError and MonitorError; returns the exit code."""
     settings = load_settings(config, env)
     registry, warnings = load_registry(config, now_ms=now_ms(), revision_horizon_h=settings.revision_horizon_h)
-    logs.configure(settings.log.format, settings.log.level)
+    logs.configure(settings.log.format, settings.log.level, secrets=_secrets(settings, env))
     for warning in warnings:
         log.warning("configuration", problem=str(warning))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -224,6 +225,14 @@ async def _first_of(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
         waiting.cancel()
 
 
+def _secrets(settings: Settings, env: Mapping[str, str]) -> list[str]:
+    """All that must never stand in a log."""
+    found = [broker.password(env) for broker in settings.brokers]
+    if settings.influx:
+        found += [settings.influx.token(env), settings.influx.password(env)]
+    return [secret.get_secret_value() for secret in found if secret]
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_future_s=settings.max_future_s,
@@ -291,6 +300,9 @@ async def open_service(
                 **{f"broker {broker.name}": "ready" for broker in settings.brokers},
             }
         )
+        reporter = Reporter(metrics, health, logs.Throttle())
+        for broker in settings.brokers:
+            metrics.connected(broker.name, False)
         server = HealthServer(settings.metrics.host, settings.metrics.port, prometheus, health)
         server.start()
         stack.callback(server.stop)
@@ -331,14 +343,6 @@ async def open_service(
         horizon_ms = round(settings.revision_horizon_h * HOUR_MS)
         keep_ms = horizon_ms + KEEP_BEYOND_HORIZON_MS
 
-        def on_trouble(trouble: StoreTrouble | None) -> None:
-            if trouble is None:
-                health.set("store", True, "writable")
-                return
-            health.set("store", False, str(trouble.error))
-            metrics.failed("sqlite", trouble.error.kind)
-            log.error("results cannot be stored; it is tried again", error=str(trouble.error), tries=trouble.tries)
-
         ladder = CheckpointLadder(state / "checkpoints", keep_ms=keep_ms)
         detector = Detector(
             registry,
@@ -348,7 +352,7 @@ async def open_service(
             horizon_ms=horizon_ms,
             keep_ms=keep_ms,
             now_ms=now_ms,
-            on_trouble=on_trouble,
+            on_trouble=reporter.store,
             is_stopping=stopping.is_set,
         )
         gauges = Gauges(
@@ -386,7 +390,7 @@ async def open_service(
                     now_ms=now_ms,
                     chance=random.Random(),  # noqa: S311  # spreads reconnections, nothing secret
                     memory=memory,
-                    on_status=lambda status: _link_status(status, metrics, health),
+                    on_status=reporter.link,
                 )
             )
 
@@ -405,7 +409,7 @@ async def open_service(
                 commit_readings=settings.journal.commit_readings,
             ),
             chance=random.Random(),  # noqa: S311  # spreads retries, nothing secret
-            on_status=lambda status: _intake_status(status, health),
+            on_status=reporter.intake,
         )
         gauges.start(store.events_since)
         yield Service(
@@ -425,20 +429,3 @@ async def open_service(
             links,
             gauges,
         )
-
-
-def _link_status(status: LinkStatus, metrics: Metrics, health: Health) -> None:
-    metrics.connected(status.broker, status.connected)
-    health.set(f"broker {status.broker}", status.connected, status.last_error or status.state)
-    if status.connected:
-        log.info("connected", broker=status.broker, session_present=status.session_present)
-        if status.session_present is False and status.connections > 1:
-            log.error("the broker has lost the session: what it held for this monitor is gone", broker=status.broker)
-    elif status.last_error:
-        log.warning("not connected", broker=status.broker, error=status.last_error)
-
-
-def _intake_status(status: IntakeStatus, health: Health) -> None:
-    health.set("intake", status.state == "running", status.last_error or status.state)
-    if status.state == "failing":
-        log.error("readings cannot be made safe; nothing is acknowledged", error=status.last_error)

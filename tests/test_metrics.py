@@ -173,11 +173,9 @@ def test_gauges_of_what_lies_on_disk(scraped: Scraped) -> None:
 def test_what_detection_says_is_counted(scraped: Scraped) -> None:
     scraped.metrics.revised(3)
     scraped.metrics.late(4)
-    scraped.metrics.duplicates(5)
     scraped.metrics.result_latency(0.6)
     assert scraped.value("revisions_total") == 3
     assert scraped.value("late_readings_total") == 4
-    assert scraped.value("duplicate_readings_total") == 5
     assert scraped.value("result_latency_seconds_bucket", le="0.5") == 0
     assert scraped.value("result_latency_seconds_bucket", le="0.75") == 1
 
