@@ -182,17 +182,17 @@ def test_leftovers_of_a_killed_write_go(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_weeks_of_a_ladder(tmp_path: Path) -> None:
-    """One checkpoint every hour: what is kept at each moment."""
+def test_nine_days_of_a_ladder(tmp_path: Path) -> None:
+    """One checkpoint every 20 minutes: what is kept at each moment."""
     ladder = CheckpointLadder(tmp_path, keep_ms=KEEP_MS)
-    for minute in range(0, 14 * 24 * 60, 60):
+    for minute in range(0, 9 * 24 * 60, 20):
         now_ms = START_MS + minute * MINUTE_MS
         add(ladder, minute, now_ms)
         for rung in ladder.superfluous(now_ms):
             ladder.delete(rung)
         ages = [(now_ms - rung.written_ms) // MINUTE_MS for rung in ladder.rungs()]
         # the newest two, the oldest, few between them, and no step back in time too wide
-        assert ages[:2] == [0, 60][: len(ages)]
+        assert ages[:2] == [0, 20][: len(ages)]
         assert len(ages) <= 14
         assert ages[-1] >= min(minute, KEEP_MS // MINUTE_MS)
         steps = pairwise(age for age in ages[1:] if age <= KEEP_MS // MINUTE_MS)
