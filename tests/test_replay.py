@@ -1,0 +1,98 @@
+"""The command `replay` as its user runs it, on the vectors and on what may be wrong with an input."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from monitor.cli import main
+from tests import naive, streams
+from tests.vectors import Vector, differences, list_vectors, read_results
+
+FILES = ("intervals.csv", "events.csv", "ledger.csv", "rejected.csv")
+
+
+def run(config: Path, source: Path, out: Path, *options: str) -> int:
+    return main(["replay", "--config", str(config), "--input", str(source), "--out", str(out), *options])
+
+
+@pytest.mark.parametrize("vector", list_vectors(), ids=lambda vector: vector.name)
+def test_vectors_are_equal_and_batches_give_the_same_bytes(vector: Vector, tmp_path: Path) -> None:
+    for batch in ("200000", "61"):
+        assert run(vector.config, vector.input, tmp_path / batch, "--no-horizon", "--batch", batch) == 0
+    for name in FILES:
+        assert (tmp_path / "200000" / name).read_bytes() == (tmp_path / "61" / name).read_bytes()
+    assert differences(read_results(tmp_path / "61"), read_results(vector.expected), with_event_id=False) == []
+
+
+@pytest.mark.parametrize("batch", [1, 40, 100_000])
+def test_horizon_and_bytes_do_not_depend_on_batches(batch: int, tmp_path: Path) -> None:
+    case = streams.make_case(77, days=1.0)
+    streams.write(case, tmp_path)
+    config = tmp_path / "config"
+    (config / "monitor.yaml").write_text("revision_horizon_h: 5\n")
+    assert run(config, tmp_path / "input.csv", tmp_path / "out", "--batch", str(batch)) == 0
+    assert run(config, tmp_path / "input.csv", tmp_path / "again", "--batch", "97") == 0
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    expected = naive.run(config, case.rows, now_ms=case.now_ms, horizon_h=5.0)
+    assert sum(row.kind == "too_late" for row in expected.ledger) == sum(
+        line.startswith("too_late") for line in (tmp_path / "out" / "ledger.csv").read_text().splitlines()
+    )
+
+
+def test_parquet_csv_and_gzip_give_the_same(tmp_path: Path) -> None:
+    vector = list_vectors()[0]
+    text = gzip.decompress(vector.input.read_bytes())
+    (tmp_path / "plain.csv").write_bytes(text)
+    table = pa_csv.read_csv(
+        tmp_path / "plain.csv", convert_options=pa_csv.ConvertOptions(column_types={"ts": pa.string()})
+    )
+    pq.write_table(table, tmp_path / "same.parquet")
+    for source in (vector.input, tmp_path / "plain.csv", tmp_path / "same.parquet"):
+        assert run(vector.config, source, tmp_path / source.name.replace(".", "_"), "--no-horizon") == 0
+    for name in FILES:
+        first = (tmp_path / "plain_csv" / name).read_bytes()
+        assert first == (tmp_path / "same_parquet" / name).read_bytes()
+        assert first == (tmp_path / "input_csv_gz" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ts,device,value\n", "no column quantity"),
+        ("", "cannot be read"),
+        ("ts,device,quantity,value\n1,2\n", "cannot be read"),
+    ],
+)
+def test_an_input_that_is_none_is_said(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "input.csv"
+    source.write_text(text)
+    assert run(list_vectors()[0].config, source, tmp_path / "out") == 2
+    assert says in capsys.readouterr().err
+
+
+def test_cells_that_are_no_figures_are_rejected_not_fatal(tmp_path: Path) -> None:
+    vector = list_vectors()[0]
+    source = tmp_path / "input.csv"
+    source.write_text(
+        "ts,device,quantity,value\n"
+        "2026-10-24T06:00:00Z,b1m0,register,1.5\n"
+        "2026-10-24T06:00:00,b1m0,register,1.5\n"
+        "yesterday,b1m0,register,1.5\n"
+        "99999999999999999999999,b1m0,register,1.5\n"
+        ",b1m0,register,1.5\n"
+        "2026-10-24T06:01:00Z,b1m0,register,many\n"
+        "2026-10-24T06:01:00Z,b1m0,register,\n"
+        "2026-10-24T06:01:00Z,b1m0,register,inf\n"
+        "2026-10-24T06:01:00Z,b1a0,register,1\n"
+        "2026-10-24T06:01:00Z,,register,1\n"
+    )
+    assert run(vector.config, source, tmp_path / "out", "--no-horizon") == 0
+    rejected = dict(line.split(",") for line in (tmp_path / "out" / "rejected.csv").read_text().splitlines()[1:])
+    assert rejected == {"bad_time": "4", "bad_value": "3", "unknown_quantity": "1", "unknown_device": "1"}
