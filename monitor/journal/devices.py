@@ -51,7 +51,9 @@ class DeviceNumbers:
                 )
             self._number[device_id] = number
         if self._size < len(raw):
-            _log.warning("devices_tail_cut", file=str(path), bytes=len(raw) - self._size)
+            _log.warning(
+                "the last line was not written to its end: cut off", file=str(path), bytes=len(raw) - self._size
+            )
 
     def __len__(self) -> int:
         return len(self._number)

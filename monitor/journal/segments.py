@@ -156,7 +156,12 @@ class Journal:
         if state.torn_bytes:
             os.ftruncate(self._descriptor, state.size)
             os.fsync(self._descriptor)
-            _log.warning("journal_tail_cut", file=str(path), offset=state.size, bytes=state.torn_bytes)
+            _log.warning(
+                "the journal ended in the middle of a frame that was never committed: cut off",
+                file=str(path),
+                offset=state.size,
+                bytes=state.torn_bytes,
+            )
         self._active = Segment(path, first, state.end, state.size)
         self._active_since_ms = state.received_ms
 
