@@ -180,6 +180,18 @@ def simulate(
     return simulate_command(options, dict(os.environ), Console(stderr=True, highlight=False, soft_wrap=True), _now_ms())
 
 
+@app.command(group=_tryout)
+def bench(
+    *stages: Annotated[str, Parameter(help="Only these stages; all if none is named.")],
+    json: Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of a table.")] = False,
+    quick: Annotated[bool, Parameter(name="--quick", negative="", help="Small loads: whether it runs at all.")] = False,
+) -> int:
+    """Measure how fast each stage is on this machine, and the whole way through a real broker (Mosquitto)."""
+    from monitor.bench import run_bench  # each command loads only what it needs
+
+    return run_bench(as_json=json, quick=quick, only=stages)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every error is one clear text on standard error."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from monitor.config import load_registry, load_settings
+from monitor.detect.warm_up import warm_up
 from monitor.replay import replay
 
 
@@ -21,6 +22,7 @@ def replay_command(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in warnings:
         console.print(str(warning), markup=False)
+    warm_up(lambda: console.print("compiling the detection kernels, once: this takes about a minute"))
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
