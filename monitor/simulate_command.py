@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from rich.progress import Progress as Bar
 from monitor.config import load_registry, load_settings
 from monitor.errors import InputError, MonitorError
 from monitor.registry import Registry
-from monitor.settings import read_secret
 from monitor.simulate.faults import Faults
 from monitor.simulate.gateways import Progress, parse_broker_url
 from monitor.simulate.run import live_scenario, run_simulate
@@ -57,8 +57,8 @@ class SimulateOptions:
 def simulate_command(options: SimulateOptions, env: Mapping[str, str], console: Console, now_ms: int) -> int:
     """Returns the exit code. Raises ConfigError and InputError before anything is sent, MonitorError where the broker
     cannot be reached or the truth cannot be written."""
-    _check(options)
-    password = read_secret(env, options.password_env, None, "--password-env")
+    _check(options, env)
+    password = None if options.password_env is None else env[options.password_env]
     scenario = _scenario(options, env, now_ms)
     registry = scenario.registry
     console.print(
@@ -81,7 +81,7 @@ def simulate_command(options: SimulateOptions, env: Mapping[str, str], console: 
                     on_progress=report.show,
                     version=options.version,
                     username=options.username,
-                    password=password.get_secret_value() if password else None,
+                    password=password,
                     ca_file=str(options.ca_file) if options.ca_file else None,
                     patience_s=options.patience_s,
                 )
@@ -101,7 +101,7 @@ def simulate_command(options: SimulateOptions, env: Mapping[str, str], console: 
     return DONE
 
 
-def _check(options: SimulateOptions) -> None:
+def _check(options: SimulateOptions, env: Mapping[str, str]) -> None:
     """Everything that is wrong with the options themselves."""
     address = parse_broker_url(options.broker)
     simulated_s = options.duration_s * options.speed
@@ -114,14 +114,21 @@ def _check(options: SimulateOptions) -> None:
         raise InputError(f"--patience {options.patience_s:g}: give 0 or more seconds")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: give 0 or more")
+    if options.buildings is not None and options.buildings < 1:
+        raise InputError(f"--buildings {options.buildings}: give 1 or more")
     if options.config is not None and options.buildings is not None:
         raise InputError("--buildings is for made-up buildings, --config names those that exist: give one of them")
     if options.password_env is not None and options.username is None:
         raise InputError("--password-env without --username: give both")
+    if options.password_env is not None and not env.get(options.password_env):
+        raise InputError(f"--password-env {options.password_env}: this environment variable is not set")
     if options.ca_file is not None and not address.tls:
         raise InputError("--ca-file has no effect with mqtt://; use mqtts://")
-    if options.ca_file is not None and not options.ca_file.is_file():
-        raise InputError(f"--ca-file {options.ca_file}: no such file")
+    if options.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=options.ca_file)
+        except OSError as error:
+            raise InputError(f"--ca-file {options.ca_file}: cannot be used: {error.strerror or error}") from error
 
 
 def _scenario(options: SimulateOptions, env: Mapping[str, str], now_ms: int) -> Scenario:

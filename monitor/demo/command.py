@@ -44,12 +44,18 @@ def demo_command(
 
     Raises InputError for figures that make no sense, MonitorError when a part fails.
     """
-    speed = DAY_S / duration_s if speed is None and duration_s > 0 else speed
-    if not (speed and math.isfinite(speed) and speed > 0 and 0 < duration_s * speed <= MAX_SIMULATED_S):
+    if not (math.isfinite(duration_s) and duration_s > 0):
+        raise InputError(f"--duration {duration_s:g}: give the seconds of real time that the gateways are to send")
+    speed = DAY_S / duration_s if speed is None else speed
+    if not (speed > 0 and duration_s * speed <= MAX_SIMULATED_S):
         raise InputError(
-            f"--duration {duration_s:g} and --speed {speed or 0:g}: both must be positive, and their product, the "
-            f"simulated time, at most {MAX_SIMULATED_S:,.0f} s ({MAX_SIMULATED_S / DAY_S:.0f} days)"
+            f"--speed {speed:g}: must be positive, and the simulated time, --duration times --speed, at most "
+            f"{MAX_SIMULATED_S:,.0f} s ({MAX_SIMULATED_S / DAY_S:.0f} days)"
         )
+    if buildings < 1:
+        raise InputError(f"--buildings {buildings}: give 1 or more")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: give 0 or more")
     with _folder(keep) as folder, _log_file(folder / "monitor.log") as show_log:
         _compile(console)
         scenario = live_scenario(
@@ -76,7 +82,7 @@ def demo_command(
         try:
             played = _play(scenario, folder, speed, console)
             if not played.is_complete:
-                return _broken_off(scenario, folder, console)
+                return _broken_off(scenario, played, folder, console)
             code = _verdict(scenario, truth, played, folder, console, keep is not None)
         except MonitorError:
             show_log(console)
@@ -102,8 +108,12 @@ def _compile(console: Console) -> None:
 def _play(scenario: Scenario, folder: Path, speed: float, console: Console) -> Played:
     screen = Screen(console, scenario)
 
-    def on_start(url: str) -> None:
-        console.print(f"The monitor's metrics: {url}/metrics   health: {url}/healthz", markup=False, soft_wrap=True)
+    def on_start(metrics_url: str, broker_url: str) -> None:
+        console.print(
+            f"To look at while it runs: {metrics_url}/metrics  {metrics_url}/healthz  broker {broker_url}",
+            markup=False,
+            soft_wrap=True,
+        )
 
     with screen.shown(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
@@ -144,8 +154,13 @@ def _verdict(scenario: Scenario, truth: Truth, played: Played, folder: Path, con
     return EQUAL if verdict.equal else DIFFERENT
 
 
-def _broken_off(scenario: Scenario, folder: Path, console: Console) -> int:
-    console.print("\nBroken off; found until then:\n", markup=False, soft_wrap=True)
+def _broken_off(scenario: Scenario, played: Played, folder: Path, console: Console) -> int:
+    console.print(
+        f"\nBroken off after {played.progress.acknowledged:,} messages with {played.progress.readings:,} good "
+        "readings. Found until then, and not compared with the truth:\n",
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(recent_view(scenario, Watch("", _database(folder)).violations()))
     return BROKEN_OFF
 

@@ -55,13 +55,13 @@ async def play(
     state_dir: Path,
     *,
     speed: float,
-    on_start: Callable[[str], None] = lambda url: None,
+    on_start: Callable[[str, str], None] = lambda metrics_url, broker_url: None,
     on_change: Callable[[State], None] = lambda state: None,
 ) -> Played:
     """Until all is judged, or SIGINT or SIGTERM; the monitor is then stopped in order either way.
 
-    config: folder with buildings.csv, devices.csv and policies/ of the scenario. on_start: gets the address under
-    which the monitor shows its metrics. Raises MonitorError when a part of it fails.
+    config: folder with buildings.csv, devices.csv and policies/ of the scenario. on_start: gets the
+    addresses of the monitor's metrics and of the broker. Raises MonitorError when a part of it fails.
     """
     registry, _ = load_registry(config, now_ms=time.time_ns() // 1_000_000)
     played, state = Played(), State()
@@ -73,7 +73,7 @@ async def play(
 
         def on_ready(service: Service) -> None:
             watches.append(Watch(service.server.url, settings.sqlite_path))
-            on_start(service.server.url)
+            on_start(service.server.url, broker_url)
             ready.set()
 
         async def act() -> None:
