@@ -8,7 +8,7 @@ stored results, so the p99 is that of the unluckiest readings.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from monitor.bench.children import Child, wait_until
@@ -117,8 +117,7 @@ def _run(plant: Plant, service: Child, case: _Case, first: int, rounds: int, per
         ended_s = time.monotonic()
         used = {"monitor": processor_s(service.pid), "broker": processor_s(plant.broker.pid)}
     after = plant.metrics()
-    accepted = ("meter_monitor_readings_total", "accepted")
-    taken = round(after.get(accepted, 0.0) - before.get(accepted, 0.0))
+    taken = _accepted(before, after)
     if taken != count:
         raise MonitorError(f"pipeline: {taken} readings accepted of {count} published")
     taken_s = ended_s - published.began_s
@@ -133,6 +132,11 @@ def _run(plant: Plant, service: Child, case: _Case, first: int, rounds: int, per
         **{f"monitor_{name}": value for name, value in resident_mb(service.pid).items()},
     }
     return _Run(count, taken_s, details, quantile(before, after, LATENCY, 0.99))
+
+
+def _accepted(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float]) -> int:
+    key = ("meter_monitor_readings_total", "accepted")
+    return round(after.get(key, 0.0) - before.get(key, 0.0))
 
 
 def _many_devices(bench: Bench, mosquitto: str) -> Iterator[Figure]:
@@ -160,7 +164,15 @@ def _many_devices(bench: Bench, mosquitto: str) -> Iterator[Figure]:
             )
         bench.say(f"pipeline: {name}, killed and started again")
         with plant.service() as service:
-            _run(plant, service, case, _INTERVAL_ROUNDS + 1, 1, None)
+            with plant.publisher(_INTERVAL_ROUNDS + 1, 1, case.per_message) as publisher:
+                before = plant.metrics()
+                plant.publish(publisher)
+                wait_until(
+                    lambda: _accepted(before, plant.metrics()) >= devices,
+                    f"{devices} readings accepted",
+                    within_s=_DRAIN_S,
+                    poll_s=1.0,
+                )
             service.kill()
         began_s = time.monotonic()
         with plant.service():
