@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from monitor.decoders.decoded import DETAIL_CHARS, Decoded, Limits, Reject
 from monitor.decoders.native_json import Found, MalformedError, Misplaced, read, shown
+from monitor.decoders.native_rows import Rows, empty_rows, first_rows, joined_rows
 from monitor.decoders.native_rules import BAD_TIME, FOREIGN, UNKNOWN
-from monitor.decoders.native_scan import Rows, device_table, empty_rows, first_rows, joined_rows, scan
+from monitor.decoders.native_scan import device_table, scan
 from monitor.detect.rejection import REASONS as ACCEPTANCE
 from monitor.detect.rejection import rejection
 from monitor.ingest.message import Message

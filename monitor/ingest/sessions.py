@@ -7,13 +7,12 @@ stands there and is no longer wanted is unsubscribed.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Protocol
 
 from monitor.errors import BrokerError
+from monitor.journal.atomic import write_atomic
 
 __all__ = ["SubscriptionFile", "SubscriptionMemory"]
 
@@ -28,29 +27,29 @@ class SubscriptionMemory(Protocol):
 
 
 class SubscriptionFile:
-    """One small JSON file per link: the session's name, and its filters."""
+    """One small JSON file for all links: the filters of each session by its name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self, session: str) -> frozenset[str]:
-        """Empty where there is no file, where it cannot be read as one, or where it is another session's."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
-            if kept["session"] == session:
-                return frozenset(str(name) for name in kept["filters"])
-        return frozenset()
+        """Empty where there is no file, where it cannot be read as one, or where the session is not in it."""
+        return frozenset(self._all().get(session, ()))
 
     def save(self, session: str, filters: frozenset[str]) -> None:
         """Raises BrokerError (retryable) where it cannot be written."""
-        aside = self._path.with_suffix(".new")
-        document = {"session": session, "filters": sorted(filters)}
+        document = {**self._all(), session: sorted(filters)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("w", encoding="utf-8") as file:
-                json.dump(document, file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
+            write_atomic(self._path, [json.dumps(document, ensure_ascii=False, indent=1).encode()])
         except OSError as error:
             raise BrokerError(f"{self._path}: cannot write down the subscriptions: {error}") from error
+
+    def _all(self) -> dict[str, list[str]]:
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(kept, dict):
+            return {}
+        return {session: [str(name) for name in names] for session, names in kept.items() if isinstance(names, list)}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from monitor.decoders import Decoded
 from monitor.decoders.native import NativeDecoder
-from monitor.decoders.native_scan import device_table, empty_rows, scan
+from monitor.decoders.native_rows import empty_rows
+from monitor.decoders.native_scan import device_table, scan, warm_up
 from monitor.ingest.message import Message
 from monitor.registry import Device
 from tests.decoders.made import ARRIVAL_MS, DEVICES, message, registry
@@ -174,6 +175,15 @@ def test_the_usual_shapes_are_the_scanner_s() -> None:
     )
     assert left.tolist() == [False] * len(usual) + [True] * len(unusual)
     assert rows.message[:found].tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_it_compiles_once() -> None:
+    """An array of another type would compile it again, in the middle of the service."""
+    warm_up()
+    before = len(scan.signatures)  # type: ignore[attr-defined]  # Numba's dispatcher, seen as the function it wraps
+    FAST.decode([message('{"ts": 1782638100, "register": 77}')])
+    NativeDecoder(registry(())).decode([message('{"register": 77}')])
+    assert len(scan.signatures) == before == 1  # type: ignore[attr-defined]  # as above
 
 
 @pytest.mark.parametrize("count", [1, 1000])

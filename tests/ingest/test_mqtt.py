@@ -48,7 +48,7 @@ def link_of(settings: BrokerSettings, folder: Path, *, password: str | None = No
         password=password,
         now_ms=lambda: ARRIVAL_MS,
         chance=random.Random(1),
-        memory=SubscriptionFile(folder / f"subscriptions-{settings.name}.json"),
+        memory=SubscriptionFile(folder / "subscriptions.json"),
     )
 
 
