@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from monitor.detector import Detector
+from monitor.errors import JournalError
 from monitor.readings import ReadingColumns
+from monitor.registry import Registry
 from monitor.store.protocol import Applied
 
 _T = TypeVar("_T")
@@ -31,14 +33,17 @@ class Detection:
         checkpoint_interval_s: float,
         now_ms: Callable[[], int],
         on_applied: Callable[[Applied, int | None], None],
+        on_checkpoint: Callable[[JournalError | None], None] = lambda error: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """on_applied: called on the loop with what each step changed, and the earliest arrival [UTC ms] in it."""
+        """on_applied: called on the loop with what each step changed, and the earliest arrival [UTC ms] in it.
+        on_checkpoint: called after each checkpoint, with what hindered it; the next interval brings the next try."""
         self.detector = detector
         self._settle_s = settle_s
         self._checkpoint_interval_s = checkpoint_interval_s
         self._now_ms = now_ms
         self._on_applied = on_applied
+        self._on_checkpoint = on_checkpoint
         self._monotonic = monotonic
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="detector")
         self._waiting: list[tuple[ReadingColumns, int, int]] = []
@@ -51,9 +56,9 @@ class Detection:
         self._is_ahead = False
         """The state is ahead of the newest checkpoint."""
 
-    async def start(self) -> None:
-        """Brings the detector to the present. Raises JournalError and StoreError."""
-        applied = await self._call(self.detector.start)
+    async def start(self, before: Registry | None = None) -> None:
+        """Brings the detector to the present; see `Detector.start`. Raises JournalError and StoreError."""
+        applied = await self._call(lambda: self.detector.start(before))
         self._is_ahead = True
         self._on_applied(applied, None)
 
@@ -75,10 +80,7 @@ class Detection:
                 await self._step()
             is_due = self._monotonic() - self._checkpoint_s >= self._checkpoint_interval_s
             if self._is_ahead and (is_due or (self._stopping and not self._waiting)):
-                async with self._busy:
-                    await self._call(self.detector.checkpoint)
-                self._checkpoint_s = self._monotonic()
-                self._is_ahead = False
+                await self._checkpoint()
             if self._stopping and not self._waiting:
                 return
 
@@ -103,6 +105,21 @@ class Detection:
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _checkpoint(self) -> None:
+        """A disk that is full now may have room at the next interval; until then a restart has more to do."""
+        failure: JournalError | None = None
+        async with self._busy:
+            try:
+                await self._call(self.detector.checkpoint)
+                self._is_ahead = False
+            except JournalError as error:
+                if not error.retryable:
+                    raise
+                failure = error
+                self._is_ahead = not self._stopping
+        self._checkpoint_s = self._monotonic()
+        self._on_checkpoint(failure)
 
     async def _settled(self) -> None:
         """Returns when a step is due, a checkpoint is, or the end has come."""

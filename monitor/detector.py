@@ -18,12 +18,11 @@ import numpy as np
 from monitor.detect.carry import changed_buildings, identity
 from monitor.detect.engine import Engine
 from monitor.detect.history import Snapshot
-from monitor.errors import StoreError
-from monitor.journal.checkpoint import CheckpointLadder
+from monitor.errors import JournalError, StoreError
+from monitor.journal.checkpoint import Checkpoint, CheckpointLadder
 from monitor.journal.segments import Journal
 from monitor.readings import ReadingColumns
 from monitor.recovery import (
-    POSITION,
     CheckpointHistory,
     as_arrays,
     as_snapshot,
@@ -36,6 +35,7 @@ from monitor.results import Event, Step
 from monitor.store.protocol import Applied, ResultStore
 
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
+STOPPING_TRIES = 3
 BASE_STEPS = 8
 """The oldest state is moved on in steps of this part of the time that is kept: about once a day."""
 
@@ -83,17 +83,46 @@ class Detector:
 
     # ------------------------------------------------------------------ the life of a service
 
-    def start(self) -> Applied:
-        """From the newest checkpoint and the rest of the journal to the present. Raises JournalError and StoreError."""
+    def start(self, before: Registry | None = None) -> Applied:
+        """From the newest checkpoint and the rest of the journal to the present.
+
+        before: the configuration that was in force when the monitor stopped, if it is known. Where it is another one
+        than today's, the past is finished under it, and then it is as with `reload`.
+        Raises JournalError and StoreError."""
         newest = self._ladder.newest()
         end = self._journal.end
         if newest is None:
             self._write(Snapshot(self.engine.snapshot(0).arrays, np.zeros(len(self.registry.buildings), np.int64)), 0)
-        elif newest.meta["identity"] != identity(self.registry):
-            carry_ladder(self._ladder, as_snapshot(newest), newest.meta["identity"], self.registry, end)
+        else:
+            if newest.meta["position"] > end:
+                raise JournalError(
+                    f"{newest.path}: made at reading {newest.meta['position']}, but the journal ends at {end}: it was "
+                    "deleted or put back from a backup alone; put journal and checkpoints back together, or delete both"
+                )
+            today = self.registry
+            if before is not None and newest.meta["identity"] == identity(before) != identity(today):
+                self._begin(before)
+                self._carry(newest, before)
+                self._apply(self.engine.recover(self._store.events_since, end))
+                self.position = end
+                return self.reload(today)
+            self._carry(newest, today)
         applied = self._apply(self.engine.recover(self._store.events_since, end))
         self.position = end
         return applied
+
+    def _begin(self, registry: Registry) -> None:
+        """Everything that belongs to a registry, anew."""
+        self._journal.set_devices([device.id for device in registry.devices])
+        self.registry = registry
+        self._history = CheckpointHistory(self._journal, self._ladder, registry)
+        self.engine = Engine(registry, self._history, horizon_ms=self._horizon_ms)
+
+    def _carry(self, newest: Checkpoint, registry: Registry) -> None:
+        """Sees to it that every checkpoint is one of this registry (an interrupted reload leaves some of another)."""
+        wanted = identity(registry)
+        if any(rung.meta["identity"] != wanted for rung in self._ladder.rungs()):
+            carry_ladder(self._ladder, as_snapshot(newest), newest.meta["identity"], registry, self._journal.end)
 
     def take(self, columns: ReadingColumns, end: int) -> Applied:
         """Readings that the journal has, in its order, up to its position `end`."""
@@ -114,28 +143,33 @@ class Detector:
             self._ladder.replace(base, as_arrays(moved), {**base.meta, "moved_ms": now_ms})
         for rung in self._ladder.superfluous(now_ms):
             self._ladder.delete(rung)
-        oldest = self._ladder.oldest()
-        self._journal.drop(needed_from(np.asarray(oldest.array(POSITION)).tolist(), self.registry))
+        self._journal.drop(needed_from(self._ladder.rungs(), self.registry))
 
     def reload(self, registry: Registry) -> Applied:
         """Another configuration from here on. What was judged stays; events of rules and devices that are gone close.
 
-        Everything that can fail on the new configuration is done by whoever made the registry."""
+        Everything that can fail on the new configuration is done by whoever made the registry. A JournalError that is
+        retryable left the old one in force; after any other error the service has to start again."""
+        # 1. Nothing of the past is left open to the new rules.
         old, old_identity = self.registry, identity(self.registry)
         applied = self._apply(self.engine.freeze())
-        closing = self._closing(registry)
-        self._apply(Step(events=closing))
         head = self.engine.snapshot(self.position)
-        self._write(head, self.position)
-        self._journal.set_devices([device.id for device in registry.devices])
+        # 2. The state so far, and new devices' numbers, are on disk.
+        try:
+            self._write(head, self.position)
+            self._journal.set_devices([device.id for device in registry.devices])
+        except JournalError:
+            self._begin(old)
+            self._apply(self.engine.recover(self._store.events_since, self.position))
+            raise
+        self._apply(Step(events=self._closing(registry)))
+        # 3. Every checkpoint becomes one of the new configuration. From here on there is no way back.
         try:
             carry_ladder(self._ladder, head, old_identity, registry, self.position)
-        except Exception:
-            self._journal.set_devices([device.id for device in old.devices])
-            raise
-        self.registry = registry
-        self._history = CheckpointHistory(self._journal, self._ladder, registry)
-        self.engine = Engine(registry, self._history, horizon_ms=self._horizon_ms)
+        except JournalError as error:
+            raise JournalError(f"the reload broke off half-way; start again: {error}") from error
+        # 4. On with it.
+        self._begin(registry)
         self._apply(self.engine.recover(self._store.events_since, self.position))
         return applied
 
@@ -155,8 +189,8 @@ class Detector:
             except StoreError as error:
                 tries += 1
                 self._on_trouble(StoreTrouble(error, tries))
-                if self._is_stopping():
-                    raise
+                if self._is_stopping() and tries >= STOPPING_TRIES:
+                    raise  # the journal has the readings: the next start makes these results again
                 self._sleep(min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(tries - 1, 16)))
             else:
                 if tries:
@@ -166,11 +200,8 @@ class Detector:
     def _closing(self, registry: Registry) -> list[Event]:
         """Open events of what the new configuration no longer judges: out of scope as of the building's clock."""
         closing = []
-        changed = {
-            building.id
-            for row, building in enumerate(registry.buildings)
-            if changed_buildings(identity(self.registry), registry)[row]
-        }
+        is_changed = changed_buildings(identity(self.registry), registry)
+        changed = {building.id for building, new in zip(registry.buildings, is_changed, strict=True) if new}
         kept = {building.id for building in registry.buildings}
         since = {building.id: 1 << 61 for building in self.registry.buildings}
         for event in self._store.events_since(since):

@@ -162,6 +162,7 @@ def move_base(
     return Snapshot({name: getattr(engine.state, name) for name in AXES}, position, cut_ms)
 
 
-def needed_from(base: Iterable[int], registry: Registry) -> NDArray[np.int64]:
-    """int64[devices]: the first position that the oldest state still needs of each device."""
-    return np.array(list(base), np.int64)[registry.device_building]
+def needed_from(rungs: Iterable[Checkpoint], registry: Registry) -> NDArray[np.int64]:
+    """int64[devices]: the first position that any of these states still needs of each device."""
+    positions = [np.asarray(rung.array(POSITION), np.int64) for rung in rungs]
+    return np.asarray(np.min(positions, axis=0), np.int64)[registry.device_building]

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import random
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import structlog
 import uvloop
@@ -17,11 +19,12 @@ from prometheus_client import CollectorRegistry
 
 from monitor import __version__, logs
 from monitor.config import load_registry, load_settings
+from monitor.config.kept import keep_configuration, kept_registry
 from monitor.decoders import DECODERS, Limits, Reject
 from monitor.detect.warm_up import warm_up
 from monitor.detection import Detection
 from monitor.detector import Detector
-from monitor.errors import ConfigError, MonitorError, Problem
+from monitor.errors import ConfigError, JournalError, MonitorError, Problem
 from monitor.gauges import Gauges
 from monitor.health import Health, HealthServer
 from monitor.ingest.intake import Intake, IntakeSettings
@@ -53,6 +56,8 @@ GAUGES_S = 5.0
 LOOP_VALID_S = 120.0
 """An event loop that has not come round for so long hangs."""
 SINK = "influx"
+KEPT = "configuration"
+"""Folder of the state directory with the configuration in force."""
 
 
 def now_ms() -> int:
@@ -127,10 +132,15 @@ class Service:
     intake: Intake
     links: list[BrokerLink]
     gauges: Gauges
+    stopping: threading.Event
 
     async def run(self, stop: asyncio.Event, reload: asyncio.Event) -> None:
         """Until `stop`; reloads whenever `reload` is set. Any part that fails ends all."""
-        await self.detection.start()
+        kept = self.settings.state_dir / KEPT
+        registry = self.detection.detector.registry
+        await self.detection.start(await asyncio.to_thread(kept_registry, kept, now_ms=now_ms()))
+        await self._keep_configuration()
+        self.gauges.configured(registry, self.store.events_since)
         self.health.set("detector", True, "running")
         self.health.set("store", True, "writable")
         self.health.set("intake", True, "running")
@@ -144,6 +154,7 @@ class Service:
             log.info("running", version=__version__, brokers=[link.name for link in self.links])
             await _first_of(stop, detecting, intaking)
             log.info("stopping")
+            self.stopping.set()
             reloading.cancel()
             if not intaking.done():
                 await self.intake.stop()
@@ -154,6 +165,13 @@ class Service:
                 await sender.drained(DRAIN_S)
                 sending.cancel()
             watching.cancel()
+
+    async def _keep_configuration(self) -> None:
+        """Without the copy a change made while the service is stopped is taken over a little less exactly."""
+        try:
+            await asyncio.to_thread(keep_configuration, self.config, self.settings.state_dir / KEPT)
+        except JournalError as error:
+            log.warning("no copy of the configuration", error=str(error))
 
     def _sender(self) -> OutboxSender | None:
         influx = self.settings.influx
@@ -197,6 +215,8 @@ class Service:
                 for problem in error.problems:
                     log.error("reload refused, the old configuration stays in force", problem=str(problem))
             except MonitorError as error:
+                if not error.retryable:
+                    raise
                 self.metrics.reload(ok=False)
                 log.error("reload failed, the old configuration stays in force", error=str(error))
 
@@ -212,6 +232,7 @@ class Service:
         async with self.intake.quiet():
             applied = await self.detection.exclusively(lambda: self.detection.detector.reload(registry))
             self.intake.decoder = decoder
+            await self._keep_configuration()
         self.gauges.applied(applied)
         self.gauges.configured(registry, self.store.events_since)
         self.metrics.reload(ok=True)
@@ -298,6 +319,7 @@ async def open_service(
                 "store": "ready",
                 "state": "ready",
                 "intake": "ready",
+                "checkpoint": "info",
                 **({"outbox": "ready"} if settings.influx else {}),
                 **{f"broker {broker.name}": "ready" for broker in settings.brokers},
             }
@@ -341,7 +363,7 @@ async def open_service(
             writer = make_writer(_target(influx, env), now_ms=now_ms)
             stack.callback(writer.close)
         # 4. Detection.
-        stopping = asyncio.Event()
+        stopping = threading.Event()
         horizon_ms = round(settings.revision_horizon_h * HOUR_MS)
         keep_ms = horizon_ms + KEEP_BEYOND_HORIZON_MS
 
@@ -377,13 +399,14 @@ async def open_service(
             checkpoint_interval_s=settings.checkpoint.interval_s,
             now_ms=now_ms,
             on_applied=on_applied,
+            on_checkpoint=reporter.checkpoint,
         )
         stack.callback(detection.close)
         stack.callback(stopping.set)
         # 5. Inputs.
-        memory = SubscriptionFile(state / "subscriptions.json")
         links = []
         for broker in settings.brokers:
+            memory = SubscriptionFile(state / "subscriptions" / f"{quote(broker.name, safe='')}.json")
             password = broker.password(env)
             links.append(
                 BrokerLink(
@@ -413,7 +436,6 @@ async def open_service(
             chance=random.Random(),  # noqa: S311  # spreads retries, nothing secret
             on_status=reporter.intake,
         )
-        gauges.start(store.events_since)
         yield Service(
             config,
             settings,
@@ -430,4 +452,5 @@ async def open_service(
             intake,
             links,
             gauges,
+            stopping,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from monitor.detector import StoreTrouble
+from monitor.errors import JournalError
 from monitor.health import Health
 from monitor.ingest.intake import IntakeStatus
 from monitor.ingest.mqtt import LinkStatus
@@ -54,6 +55,16 @@ class Reporter:
             log.error(
                 "readings cannot be made safe; nothing is acknowledged", error=status.last_error, hidden=hidden_now
             )
+
+    def checkpoint(self, failure: JournalError | None) -> None:
+        """Whether a checkpoint was written; without one a restart has more to do, and nothing is lost."""
+        self._health.set("checkpoint", failure is None, str(failure) if failure else "written")
+        if failure is None:
+            self._throttle.over("checkpoint")
+            return
+        self._metrics.journal_failed()
+        if (hidden := self._throttle.admit("checkpoint")) is not None:
+            log.error("no checkpoint could be written; it is tried again", error=str(failure), hidden=hidden)
 
     def store(self, trouble: StoreTrouble | None) -> None:
         """Whether results can be stored; None: they can."""

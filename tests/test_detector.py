@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -9,7 +10,7 @@ import pytest
 
 from monitor.config import load_registry
 from monitor.detector import Detector
-from monitor.errors import StoreError
+from monitor.errors import JournalError, StoreError
 from monitor.journal.checkpoint import CheckpointLadder
 from monitor.journal.segments import Journal
 from monitor.registry import Registry
@@ -31,7 +32,7 @@ class Machine:
         self.now_ms = now_ms
         self.open(registry)
 
-    def open(self, registry: Registry) -> None:
+    def open(self, registry: Registry, before: Registry | None = None) -> None:
         self.registry = registry
         self.journal = Journal.open(
             self.state / "journal",
@@ -50,7 +51,7 @@ class Machine:
             keep_ms=self.horizon_ms + 30 * HOUR_MS,
             now_ms=lambda: self.now_ms,
         )
-        self.detector.start()
+        self.detector.start(before)
 
     def close(self) -> None:
         self.store.close()
@@ -148,4 +149,48 @@ def test_reload_leaves_what_was_judged(tmp_path: Path) -> None:
             assert event.end_ms is None or event.end_ms > clock[event.building] - 2 * HOUR_MS
     expected = naive.run(config, case.rows, now_ms=case.now_ms)
     assert [row[:3] for row in machine.store.intervals()] == [row[:3] for row in expected.intervals]
+    machine.close()
+
+
+def test_another_configuration_at_the_start_is_a_reload(tmp_path: Path) -> None:
+    """Stopped, changed and started, or reloaded: the same results."""
+    case = streams.make_case(15, days=2.0, disorder=False, bad_rows=False, silences=False)
+    half = len(case.rows) // 2
+    found = []
+    for way in ("reload", "restart"):
+        folder = tmp_path / way
+        streams.write(case, folder)
+        config, before = folder / "config", load_registry(folder / "config", now_ms=case.now_ms)[0]
+        machine = Machine(folder / "state", before, horizon_ms=168 * HOUR_MS, now_ms=case.now_ms)
+        machine.take(case.rows[:half], case.now_ms)
+        for policy in (config / "policies").iterdir():
+            text = policy.read_text(encoding="utf-8").replace("min_duration_s: 600", "min_duration_s: 1200")
+            policy.write_text(text.replace("grace_s: 900", "grace_s: 300"), encoding="utf-8")
+        buildings = (config / "buildings.csv").read_text(encoding="utf-8")
+        (config / "buildings.csv").write_text(buildings.replace(",30,", ",25,").replace(",20,", ",35,"))
+        after = load_registry(config, now_ms=case.now_ms)[0]
+        if way == "reload":
+            machine.detector.reload(after)
+        else:
+            machine.detector.checkpoint()
+            machine.close()
+            machine.open(after, before)
+        machine.registry = after
+        machine.take(case.rows[half:], case.now_ms)
+        found.append((list(machine.store.intervals()), list(machine.store.events()), list(machine.store.ledger())))
+        machine.close()
+    assert found[0] == found[1]
+
+
+def test_a_lost_journal_is_said(tmp_path: Path) -> None:
+    case = streams.make_case(7, days=0.5)
+    streams.write(case, tmp_path)
+    registry, _ = load_registry(tmp_path / "config", now_ms=case.now_ms)
+    machine = Machine(tmp_path / "state", registry, horizon_ms=168 * HOUR_MS, now_ms=case.now_ms)
+    machine.take(case.rows, case.now_ms)
+    machine.detector.checkpoint()
+    machine.close()
+    shutil.rmtree(tmp_path / "state" / "journal")
+    with pytest.raises(JournalError, match="the journal ends at 0"):
+        machine.open(registry)
     machine.close()

@@ -187,7 +187,7 @@ class CheckpointLadder:
             if age_ms <= self._keep_ms and bucket not in buckets:  # the oldest of each
                 buckets.add(bucket)
                 stays.add(n)
-        return [open_checkpoint(path) for n, path in enumerate(paths) if n not in stays]
+        return [rung for n, path in enumerate(paths) if n not in stays and (rung := self._open(path)) is not None]
 
     def _paths(self) -> list[Path]:
         """Oldest first: by position, then by time."""
