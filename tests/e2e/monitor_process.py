@@ -96,7 +96,7 @@ class Monitor(Server):
 
     def number(self, query: str, *values: object) -> int:
         rows = self.rows(query, *values)
-        return int(rows[0][0]) if rows else 0
+        return int(rows[0][0] or 0) if rows else 0
 
     def reload(self) -> None:
         self.running.send_signal(signal.SIGHUP)

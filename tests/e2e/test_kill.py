@@ -14,7 +14,7 @@ from tests.e2e.results import ac_points_in, ac_points_of, assert_same, of_influx
 
 pytestmark = pytest.mark.services
 
-KILLS = 20
+KILLS = 30
 
 
 def assert_nothing_lost(plant: Plant, course: Course, uninterrupted: Uninterrupted) -> None:
@@ -32,31 +32,32 @@ def assert_nothing_lost(plant: Plant, course: Course, uninterrupted: Uninterrupt
     assert plant.left_at_broker() == []
 
 
-def test_the_monitor_is_killed_twenty_times(course: Course, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
-    """Some of the kills strike while it starts and recovers, the others while it works; the gateways never pause."""
+def test_the_monitor_is_killed_thirty_times(course: Course, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
+    """A third of the kills strike while it starts and recovers, a third when it has just been given what the broker
+    kept for it meanwhile, a third while it goes on; the gateways never pause."""
     chance = random.Random(20)
     with plant_of(course, tmp_path) as plant:
         began = time.monotonic()
         plant.subscribe()
         start_s = time.monotonic() - began
         monitor = plant.monitor
-        lives = [
-            (ready, chance.uniform(0.0, 0.6 if ready else start_s))
-            for ready in chance.sample([True, False] * 10, KILLS)
-        ]
-        expected_s = sum(life_s + (start_s if ready else 0.0) for ready, life_s in lives)
+        monitor.kill()
+        longest_s = {"starting": start_s, "receiving": 0.15, "going on": 0.6}
+        moments = [(kind, chance.uniform(0.0, longest_s[kind])) for kind in longest_s for _ in range(KILLS // 3)]
+        chance.shuffle(moments)
+        expected_s = sum(wait_s + (0.0 if kind == "starting" else start_s) for kind, wait_s in moments)
         gateways = Gateways(course.sent, plant.broker.url, run_s=expected_s)
         progressed = set()
-        for ready, life_s in lives:
-            time.sleep(life_s)  # the random moment itself
-            monitor.kill()
-            progressed.add(monitor.number("SELECT COUNT(*) FROM intervals"))
+        for kind, wait_s in moments:
             monitor.launch()
-            if ready:
+            if kind != "starting":
                 monitor.await_ready()
+            time.sleep(wait_s)  # the random moment itself
+            monitor.kill()
+            progressed.add(monitor.number("SELECT SUM(seq) FROM sqlite_sequence"))
+        assert len(progressed) > KILLS // 3, "most lives were to leave something on disk"
         gateways.finish()
-        assert len(progressed) > 5, "the kills were to be spread over the run"
-        monitor.await_ready()
+        monitor.start()
         plant.finish(course.truth)
         assert_nothing_lost(plant, course, uninterrupted)
 
