@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import structlog
 import uvloop
@@ -404,9 +403,9 @@ async def open_service(
         stack.callback(detection.close)
         stack.callback(stopping.set)
         # 5. Inputs.
+        memory = SubscriptionFile(state / "subscriptions.json")
         links = []
         for broker in settings.brokers:
-            memory = SubscriptionFile(state / "subscriptions" / f"{quote(broker.name, safe='')}.json")
             password = broker.password(env)
             links.append(
                 BrokerLink(
