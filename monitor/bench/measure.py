@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-__all__ = ["Bench", "Figure", "Runs", "processor_s", "rate", "resident_mb", "skipped", "take_times"]
+__all__ = [
+    "Bench",
+    "Figure",
+    "Runs",
+    "machine_processor_s",
+    "processor_s",
+    "rate",
+    "resident_mb",
+    "skipped",
+    "take_times",
+]
 
 T = TypeVar("T")
 
@@ -121,6 +131,13 @@ def processor_s(pid: int | None = None) -> float:
     # The name of the program stands in parentheses and may hold anything; fields count from behind it.
     fields: Sequence[str] = _proc(pid, "stat").read_text("ascii", "replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_processor_s() -> float:
+    """Processor time that all processes of the machine have had so far [s]. Linux only."""
+    fields = Path("/proc/stat").read_text("ascii", "replace").split("\n", 1)[0].split()
+    user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in fields[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _proc(pid: int | None, name: str) -> Path:

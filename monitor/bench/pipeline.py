@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from monitor.bench.children import Child, wait_until
-from monitor.bench.measure import Bench, Figure, processor_s, resident_mb, skipped
+from monitor.bench.measure import Bench, Figure, machine_processor_s, processor_s, resident_mb, skipped
 from monitor.bench.plant import LATENCY, Plant, find_mosquitto, open_plant, quantile
 from monitor.bench.workload import CADENCE_MS, DEVICES_PER_BUILDING, build_town
 from monitor.errors import MonitorError
@@ -107,7 +107,7 @@ def _run(plant: Plant, service: Child, case: _Case, first: int, rounds: int, per
     intervals = (first + rounds - 1) // _INTERVAL_ROUNDS * len(plant.town.registry.items)
     with plant.publisher(first, rounds, case.per_message, per_second) as publisher:
         before = plant.metrics()
-        used_before = {"monitor": processor_s(service.pid), "broker": processor_s(plant.broker.pid)}
+        used_before = _processor_s(plant, service)
         published = plant.publish(publisher)
 
         def is_stored() -> bool:
@@ -115,7 +115,7 @@ def _run(plant: Plant, service: Child, case: _Case, first: int, rounds: int, per
 
         wait_until(is_stored, f"{intervals} intervals stored", within_s=_DRAIN_S, poll_s=_POLL_S)
         ended_s = time.monotonic()
-        used = {"monitor": processor_s(service.pid), "broker": processor_s(plant.broker.pid)}
+        used = {name: used_s - used_before[name] for name, used_s in _processor_s(plant, service).items()}
     after = plant.metrics()
     taken = _accepted(before, after)
     if taken != count:
@@ -126,12 +126,24 @@ def _run(plant: Plant, service: Child, case: _Case, first: int, rounds: int, per
         "taken_s": taken_s,
         "published_s": published.ended_s - published.began_s,
         "publisher_processor_s": published.processor_s,
-        **{f"{name}_processor_s": used[name] - used_before[name] for name in used},
+        "monitor_processor_s": used["monitor"],
+        "broker_processor_s": used["broker"],
+        # The kernel's work for the sockets, this process' looking into the store, and whatever else runs here: a
+        # machine that is busy with something else shows in this figure.
+        "rest_of_machine_processor_s": used["machine"] - used["monitor"] - used["broker"] - published.processor_s,
         "latency_p50_s": quantile(before, after, LATENCY, 0.5),
         "latency_p99_s": quantile(before, after, LATENCY, 0.99),
         **{f"monitor_{name}": value for name, value in resident_mb(service.pid).items()},
     }
     return _Run(count, taken_s, details, quantile(before, after, LATENCY, 0.99))
+
+
+def _processor_s(plant: Plant, service: Child) -> dict[str, float]:
+    return {
+        "monitor": processor_s(service.pid),
+        "broker": processor_s(plant.broker.pid),
+        "machine": machine_processor_s(),
+    }
 
 
 def _accepted(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float]) -> int:
@@ -141,26 +153,24 @@ def _accepted(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str,
 
 def _many_devices(bench: Bench, mosquitto: str) -> Iterator[Figure]:
     """The service with 100,000 devices: rate, memory, and its start after kill -9."""
-    case = _Case(per_message=100, buildings=10_000, intervals=1, target=0.0)
+    case = _Case(per_message=100, buildings=10_000, intervals=1, target=150_000.0)
     devices = case.buildings * DEVICES_PER_BUILDING
     town = build_town(case.buildings, _start_ms(bench, case.intervals))
     name = f"service with {devices:,} devices"
     with open_plant(bench.folder / "plant-many", town, mosquitto) as plant:
         bench.say(f"pipeline: {name}")
         with plant.service() as service:
-            run = _run(plant, service, case, 0, _INTERVAL_ROUNDS + 1, None)
-            rate = run.readings / run.taken_s
-            yield Figure(
-                "pipeline", f"{_name(case)}, {devices:,} devices", "readings/s", rate, 1e6 / rate, details=run.details
-            )
+            # At the rate that is asked for, not in one burst: what waits in a burst would be measured, not the devices.
+            run = _run(plant, service, case, 0, _INTERVAL_ROUNDS + 1, case.target / case.per_message)
+            resident = resident_mb(service.pid)
             yield Figure(
                 "memory",
-                f"{name}, after {run.readings:,} readings",
+                f"{name}, after {run.readings:,} readings at {case.target:,.0f} readings/s",
                 "MB",
-                resident_mb(service.pid)["resident_mb"],
+                resident["resident_mb"],
                 target=_MEMORY_TARGET_MB,
                 at_most=True,
-                details=resident_mb(service.pid),
+                details={**run.details, **resident},
             )
         bench.say(f"pipeline: {name}, killed and started again")
         with plant.service() as service:
