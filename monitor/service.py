@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from monitor import __version__, logs
 from monitor.config import load_registry, load_settings
 from monitor.config.kept import keep_configuration, kept_registry
-from monitor.decoders import DECODERS, Limits, Reject
+from monitor.decoders import DECODERS, Limits, Reject, native_scan
 from monitor.detect.warm_up import warm_up
 from monitor.detection import Detection
 from monitor.detector import Detector
@@ -70,7 +70,7 @@ def run_service(config: Path, env: Mapping[str, str]) -> int:
     logs.configure(settings.log.format, settings.log.level, secrets=_secrets(settings, env))
     for warning in warnings:
         log.warning("configuration", problem=str(warning))
-    warm_up(lambda: log.info("compiling the detection kernels, once: this takes about a minute"))
+    warm_up(lambda: log.info("compiling the kernels, once: this takes about a minute"), also=[native_scan.warm_up])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings, registry, env))
     return 0

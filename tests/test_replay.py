@@ -70,7 +70,9 @@ def test_parquet_csv_and_gzip_give_the_same(tmp_path: Path) -> None:
         ("ts,device,quantity,value\n1,2\n", "cannot be read"),
     ],
 )
-def test_an_input_that_is_none_is_said(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_input_that_is_none_is_said(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "input.csv"
     source.write_text(text)
     assert run(list_vectors()[0].config, source, tmp_path / "out") == 2

@@ -11,7 +11,7 @@ import fcntl
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numba
@@ -29,11 +29,12 @@ _START_MS = 1_750_000_000_000
 _STEP_MS = 60_000
 
 
-def warm_up(on_compile: Callable[[], None] = lambda: None) -> float:
+def warm_up(on_compile: Callable[[], None] = lambda: None, also: Sequence[Callable[[], None]] = ()) -> float:
     """Compile all kernels, or load what was compiled before; returns how long it took [s].
 
     Blocks: about a minute when nothing is compiled yet, a second otherwise, and for as long as another process
-    compiles. on_compile: called first when it is going to take long. Where the cache cannot be written the kernels
+    compiles. on_compile: called first when it is going to take long. also: what other rooms compile, done under the
+    same lock. Where the cache cannot be written the kernels
     are compiled for this process alone, each time.
     """
     begun_s = time.monotonic()
@@ -41,6 +42,8 @@ def warm_up(on_compile: Callable[[], None] = lambda: None) -> float:
         on_compile()
     with _only_one():
         _one_step_of_each_kind()
+        for compile_more in also:
+            compile_more()
         # Nothing depends on the mark but what is said while one waits.
         with contextlib.suppress(OSError):
             _mark().touch()
