@@ -98,3 +98,20 @@ def test_cells_that_are_no_figures_are_rejected_not_fatal(tmp_path: Path) -> Non
     assert run(vector.config, source, tmp_path / "out", "--no-horizon") == 0
     rejected = dict(line.split(",") for line in (tmp_path / "out" / "rejected.csv").read_text().splitlines()[1:])
     assert rejected == {"bad_time": "4", "bad_value": "3", "unknown_quantity": "1", "unknown_device": "1"}
+
+
+def test_an_offset_that_did_not_fit_when_the_readings_were_taken_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """North Korea was at UTC+8:30 from 2015 to 2018, and is at UTC+9 today."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "p.yaml").write_text("id: p\ndemand_interval_min: 60\n")
+    (tmp_path / "buildings.csv").write_text("id,timezone,policy\nb,Asia/Pyongyang,p\n")
+    (tmp_path / "devices.csv").write_text("id,building,kind,max_rate\nm,b,meter,100\n")
+    for year, code in (("2016", 2), ("2025", 0)):
+        source = tmp_path / f"{year}.csv"
+        source.write_text(
+            f"ts,device,quantity,value\n{year}-03-01T00:00:00Z,m,register,1\n{year}-03-01T02:00:00Z,m,register,2\n"
+        )
+        assert run(tmp_path, source, tmp_path / "out", "--no-horizon") == code
+    assert "buildings.csv timezone: " in capsys.readouterr().err

@@ -9,33 +9,23 @@ readings (SEMANTICS 1).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.calendars import offset_problem
+from monitor.detect.findings import SEGMENT_KINDS, TOO_LATE, Found, Namer
 from monitor.detect.history import History, Snapshot
 from monitor.detect.kernels.advance import advance
 from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
 from monitor.detect.params import Calendars, Layout, Params, build_layout, build_params, compile_calendars
 from monitor.detect.state import AXES, NEVER, NONE, State, clear_building, copy_building, empty_state
+from monitor.errors import ConfigError, Problem
 from monitor.readings import QUANTITY_NAMES, Quantity, ReadingColumns
 from monitor.registry import Registry
-from monitor.results import (
-    RULES,
-    Event,
-    EventScope,
-    IntervalColumns,
-    LedgerEntry,
-    LedgerScope,
-    Step,
-    event_id,
-)
+from monitor.results import RULES, Event, EventScope, LedgerEntry, LedgerScope, Step
 
-LEDGER_KINDS = ("conflict", "gap", "rollover", "outlier", "reset", "spike", "too_late")
-"""In the order of the kernels' codes."""
-SEGMENT_KINDS = ("gap", "rollover", "outlier", "reset", "spike")
-REASONS = ("", "corrected", "no_data", "scope")
 DAY_MS = 86_400_000
 
 
@@ -50,17 +40,6 @@ class _Sorted:
     touched: NDArray[np.bool_]
     disorder: NDArray[np.bool_]
     first_source_ts: NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the kernel calls of one step gave."""
-
-    intervals: list[IntervalColumns] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    ledger: list[LedgerEntry] = field(default_factory=list)
-    event_scopes: list[EventScope] = field(default_factory=list)
-    ledger_scopes: list[LedgerScope] = field(default_factory=list)
 
 
 class Engine:
@@ -80,7 +59,7 @@ class Engine:
         """Readings so far that made a building be computed again."""
         self._calendars: Calendars | None = None
         self._params: Params | None = None
-        self._given: dict[int, dict[tuple[int, int], dict[int, Event]]] = {}
+        self._namer = Namer(registry)
         self._deferred = np.zeros(len(registry.buildings), np.bool_)
 
     # ------------------------------------------------------------------ steps
@@ -89,7 +68,7 @@ class Engine:
         """Takes in readings in order of arrival; `end` is the history's position after them.
 
         defer: leave disordered buildings alone until `finish`, which then computes each of them once."""
-        found = _Found()
+        found = Found()
         accepted, late = self._admit(columns, self.state)
         found.ledger.extend(late)
         batch = self._sort(accepted)
@@ -102,15 +81,15 @@ class Engine:
         elif disorder.any():
             self.late_readings += int(disorder.sum())
             self._compute_again(disorder, end, found)
-        return _as_step(found, accepted)
+        return found.as_step(accepted)
 
     def finish(self, end: int) -> Step:
         """What `defer` has left."""
-        found = _Found()
+        found = Found()
         if self._deferred.any():
             self._compute_again(self._deferred, end, found)
             self._deferred[:] = False
-        return _as_step(found, ReadingColumns.empty())
+        return found.as_step(ReadingColumns.empty())
 
     def absorb(self, columns: ReadingColumns) -> None:
         """Takes admitted readings, in order of arrival, into the state and gives no results: to make an earlier state
@@ -129,15 +108,15 @@ class Engine:
             newest = np.full(len(self.registry.buildings), NONE, np.int64)
             np.maximum.at(newest, self.registry.device_building[columns.device], columns.ts_ms)
             np.maximum(self.state.clock, newest, out=self.state.clock)
-            self._advance(batch, batch.touched, _Found(), whole_window=False)
+            self._advance(batch, batch.touched, Found(), whole_window=False)
 
     def freeze(self) -> Step:
         """Judges all that is due for good, before another configuration takes over."""
-        found = _Found()
+        found = Found()
         seen = self.state.clock != NONE
         if seen.any():
             self._advance(self._sort(ReadingColumns.empty()), seen, found, whole_window=False, freeze=True)
-        return _as_step(found, ReadingColumns.empty())
+        return found.as_step(ReadingColumns.empty())
 
     # ------------------------------------------------------------------ state in and out
 
@@ -164,21 +143,15 @@ class Engine:
             earliest[building_id] = min(earliest.get(building_id, from_ms), from_ms)
         for event in events_since(earliest):
             if event.start_ms >= scopes.get((event.rule, event.building, event.device), event.start_ms + 1):
-                self._remember(event)
+                self._namer.remember(event)
         everything = np.ones(len(self.registry.buildings), np.bool_)
         since = self.history.readings(everything, anchor, end)
         touched = np.zeros(len(self.registry.buildings), np.bool_)
         touched[self.registry.device_building[since.device]] = True
-        found = _Found()
+        found = Found()
         if touched.any():
             self._compute_again(touched, end, found)
-        return _as_step(found, since)
-
-    def _remember(self, event: Event) -> None:
-        building = self.registry.building_row[event.building]
-        device = self.registry.device_row[event.device] if event.device else -1
-        rules = self._given.setdefault(building, {})
-        rules.setdefault((RULES.index(event.rule), device), {})[event.start_ms] = event
+        return found.as_step(since)
 
     def event_scopes(self, building: int) -> list[EventScope]:
         """What the state may still change among the building's events."""
@@ -219,8 +192,18 @@ class Engine:
         first, last = from_ms - 8 * DAY_MS, to_ms + 40 * DAY_MS
         if had is not None and had.to_ms > had.from_ms and had.from_ms > 0:
             first, last = min(first, had.from_ms), max(last, had.to_ms)
+        self._check_offsets(from_ms, to_ms)
         self._calendars = compile_calendars(self.registry, first, last)
         self._params = build_params(self.registry, self.layout, self._calendars)
+
+    def _check_offsets(self, from_ms: int, to_ms: int) -> None:
+        """Raises ConfigError where a zone's offset at an instant that is judged does not fit the demand interval."""
+        if to_ms <= from_ms:
+            return
+        pairs = {(building.policy, building.timezone) for building in self.registry.buildings}
+        found = [offset_problem(self.registry.policies[policy], zone, from_ms, to_ms) for policy, zone in sorted(pairs)]
+        if problems := [Problem("buildings.csv", text, column="timezone") for text in found if text]:
+            raise ConfigError(problems)
 
     def _admit(self, columns: ReadingColumns, state: State) -> tuple[ReadingColumns, list[LedgerEntry]]:
         """Moves the clocks on and separates what comes too late."""
@@ -236,7 +219,7 @@ class Engine:
             key = (device, quantity, ts)
             best = max if quantity == Quantity.SETPOINT_C else min
             entries[key] = best(entries.get(key, value), value)
-        ledger = [self._entry(6, *key, amount) for key, amount in entries.items()]
+        ledger = [self._namer.entry(TOO_LATE, *key, amount) for key, amount in entries.items()]
         return columns.take(~too_late), ledger
 
     def _sort(self, columns: ReadingColumns) -> _Sorted:
@@ -288,7 +271,7 @@ class Engine:
         self,
         batch: _Sorted,
         selected: NDArray[np.bool_],
-        found: _Found,
+        found: Found,
         *,
         whole_window: bool,
         freeze: bool = False,
@@ -307,16 +290,16 @@ class Engine:
             batch.value,
         )
         for (kind, device, quantity, ts), (amount,) in zip(ledger.tolist(), amounts.tolist(), strict=True):
-            found.ledger.append(self._entry(kind, device, quantity, ts, amount))
+            found.ledger.append(self._namer.entry(kind, device, quantity, ts, amount))
         if len(rows):
-            found.intervals.append(self._intervals(rows, row_figures))
+            found.intervals.append(self._namer.intervals(rows, row_figures))
         if whole_window:
             for building in np.flatnonzero(selected).tolist():
-                self._given.pop(building, None)
+                self._namer.forget(building)
         if len(events) or len(groups):
-            self._compare_events(events, figures, groups, found, everything=whole_window)
+            self._namer.compare(events, figures, groups, found, everything=whole_window)
 
-    def _compute_again(self, wanted: NDArray[np.bool_], end: int, found: _Found) -> None:
+    def _compute_again(self, wanted: NDArray[np.bool_], end: int, found: Found) -> None:
         """From the newest anchor that knows nothing of what comes late, building by building."""
         todo = wanted.copy()
         anchors = list(self.history.anchors())
@@ -359,7 +342,7 @@ class Engine:
         known = (columns.ts_ms == last) & (columns.value == s.last_value[device, slot])
         old = ((columns.ts_ms <= last) | (columns.ts_ms < held)) & ~known & disorder[p.building[device]]
         entries = [
-            self._entry(6, *row)
+            self._namer.entry(TOO_LATE, *row)
             for row in zip(
                 device[old].tolist(),
                 columns.quantity[old].tolist(),
@@ -385,90 +368,3 @@ class Engine:
                 name = QUANTITY_NAMES[first + column]
                 scopes.append(LedgerScope(device.id, ("conflict",), name, int(s.last_ts[row, column])))
         return scopes
-
-    def _entry(self, kind: int, device: int, quantity: int, ts: int, amount: float) -> LedgerEntry:
-        row = self.registry.devices[device]
-        return LedgerEntry(LEDGER_KINDS[kind], row.building, row.id, QUANTITY_NAMES[quantity], ts, amount)
-
-    def _intervals(self, rows: NDArray[np.int64], figures: NDArray[np.float64]) -> IntervalColumns:
-        item = rows[:, 0]
-        is_electricity = np.array([entry.is_electricity for entry in self.registry.items], np.bool_)
-        return IntervalColumns(
-            item=item.astype(np.int32),
-            start_ms=rows[:, 1].copy(),
-            period=rows[:, 2].astype(np.int16),
-            measured=figures[:, 0].copy(),
-            estimated=figures[:, 1].copy(),
-            coverage=figures[:, 2].copy(),
-            demand_kw=np.where(is_electricity[item], figures[:, 3], np.nan),
-            revised=rows[:, 3].astype(np.bool_),
-        )
-
-    def _event(self, row: list[int], worst: float, excess: float) -> Event:
-        rule, b, d, start, end, is_closed, reason, duration_ms, _ = row
-        building = self.registry.buildings[b]
-        policy = self.registry.policies[building.policy]
-        device = "" if d < 0 else self.registry.devices[d].id
-        limit = (
-            building.peak_limit_kw,
-            building.peak_budget_kwh,
-            policy.ac.cool_min_c,
-            policy.ac.heat_max_c,
-            None,
-        )[rule]
-        return Event(
-            event_id=event_id(RULES[rule], building.id, device, start),
-            rule=RULES[rule],
-            building=building.id,
-            device=device,
-            start_ms=start,
-            end_ms=end if is_closed else None,
-            state="closed" if is_closed else "open",
-            reason=REASONS[reason],
-            limit=limit,
-            worst=None if worst != worst else worst,  # NaN: ac_hours has none
-            excess=excess,
-            duration_ms=duration_ms,
-            policy=policy.id,
-        )
-
-    def _compare_events(
-        self,
-        events: NDArray[np.int64],
-        figures: NDArray[np.float64],
-        groups: NDArray[np.int64],
-        found: _Found,
-        *,
-        everything: bool,
-    ) -> None:
-        """Final events first, then each group as all that stands now of its rule and device."""
-        made = [self._event(row, *pair) for row, pair in zip(events.tolist(), figures.tolist(), strict=True)]
-        for index in np.flatnonzero(events[:, 8]).tolist():
-            rule, building, device = events[index, :3].tolist()
-            given = self._given.get(building, {}).get((rule, device), {})
-            if given.pop(made[index].start_ms, None) != made[index] or everything:
-                found.events.append(made[index])
-        for rule, building, device, first, end in groups.tolist():
-            rules = self._given.setdefault(building, {})
-            before = rules.get((rule, device), {})
-            now = {event.start_ms: event for event in made[first:end]}
-            found.events.extend(event for event in now.values() if everything or before.get(event.start_ms) != event)
-            found.events.extend(
-                event._replace(state="withdrawn") for start, event in before.items() if start not in now
-            )
-            if now:
-                rules[rule, device] = now
-            else:
-                rules.pop((rule, device), None)
-
-
-def _as_step(found: _Found, accepted: ReadingColumns) -> Step:
-    parts = found.intervals
-    if not parts:
-        intervals = IntervalColumns.empty()
-    elif len(parts) == 1:
-        intervals = parts[0]
-    else:
-        names = IntervalColumns.__slots__
-        intervals = IntervalColumns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-    return Step(intervals, found.events, found.ledger, found.event_scopes, found.ledger_scopes, accepted)

@@ -10,10 +10,10 @@ from monitor.detect.jit import kernel
 EPSILON = 1e-9
 HOUR_MS = 3_600_000.0
 
-# Kinds of ledger entries, the index of results' names in engine.LEDGER_KINDS.
+# Kinds of ledger entries, the index of results' names in findings.LEDGER_KINDS.
 CONFLICT, GAP, ROLLOVER, OUTLIER, RESET, SPIKE, TOO_LATE = 0, 1, 2, 3, 4, 5, 6
 
-# Why an event closed; index of engine.REASONS.
+# Why an event closed; index of findings.REASONS.
 NO_REASON, CORRECTED, NO_DATA, SCOPE = 0, 1, 2, 3
 
 # Columns of the integer arrays that carry results out.
