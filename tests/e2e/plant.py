@@ -115,6 +115,8 @@ class Plant:
     scenario: Scenario
     broker: Mosquitto
     influx: Influxd | None = None
+    second: Mosquitto | None = None
+    """Another broker."""
     database: dict[str, Any] | None = None
     """The section `influx` of monitor.yaml; that of `influx` where it is not given."""
     monitor: Monitor = field(init=False)
@@ -123,11 +125,16 @@ class Plant:
     def __post_init__(self) -> None:
         if self.influx is not None:
             self.database = {"version": 1, "url": self.influx.url, "database": DATABASE, "timeout_s": 5}
-        self.monitor = Monitor(self.folder, self.broker.url, influx=self.database)
+        self.monitor = Monitor(self.folder, *(broker.url for broker in self.brokers), influx=self.database)
         self.scenario.write_config(self.monitor.config)
 
+    @property
+    def brokers(self) -> list[Mosquitto]:
+        return [self.broker] if self.second is None else [self.broker, self.second]
+
     def __enter__(self) -> Self:
-        self.broker.start()
+        for broker in self.brokers:
+            broker.start()
         if self.influx is not None:
             self.influx.start()
             self.influx.statement(f"CREATE DATABASE {DATABASE}")
@@ -137,7 +144,8 @@ class Plant:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.monitor.kill()
-        self.broker.stop()
+        for broker in self.brokers:
+            broker.stop()
         if self.influx is not None:
             self.influx.stop()
 
@@ -151,16 +159,17 @@ class Plant:
         The last message to enter the monitor's session is one for quarantine: once it is there, all before it are in
         the journal. Then as many results are awaited as there are to be; whether they are right is for the test to say.
         """
-        self._markers += 1
-        topic = f"{_MARKER_TOPIC}{self._markers}"
-        with Publisher(self.broker.port, client_id="end-of-run") as publisher:
-            publisher.publish(topic, '{"register": 1}')
-            publisher.settle()
         monitor = self.monitor
-        monitor.until(
-            lambda: monitor.number("SELECT COUNT(*) FROM quarantine WHERE topic = ?", topic) > 0,
-            "the last message is in quarantine",
-        )
+        for broker in self.brokers:
+            self._markers += 1
+            topic = f"{_MARKER_TOPIC}{self._markers}"
+            with Publisher(broker.port, client_id="end-of-run") as publisher:
+                publisher.publish(topic, '{"register": 1}')
+                publisher.settle()
+            monitor.until(
+                lambda topic=topic: monitor.number("SELECT COUNT(*) FROM quarantine WHERE topic = ?", topic) > 0,  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+                "the last message is in quarantine",
+            )
         counts = {"intervals": len(truth.intervals), "ledger": len(truth.ledger)}
         for table, count in counts.items():
             monitor.until(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.simulate.delivery import Delivery
 from tests.e2e.conftest import Uninterrupted
 from tests.e2e.plant import Course, Gateways, Plant, make_course
 from tests.e2e.results import ac_points_of, assert_same, of_sqlite
@@ -48,6 +49,25 @@ def test_everything_bad_is_in_quarantine_with_its_reason(course: Course, uninter
     )
     assert Counter(uninterrupted.quarantine) == expected
     assert uninterrupted.quarantined == {**course.bad, "unknown_device": course.bad["unknown_device"] + 1}  # the mark
+
+
+def test_two_brokers_at_once(course: Course, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
+    """Each has some of the gateways, and what they send together is judged together."""
+    gateways = sorted({delivery.topic.split("/")[1] for delivery in course.sent})
+    of_second = set(gateways[1::2])
+    second = Mosquitto(tmp_path / "second")
+    with Plant(tmp_path, course.scenario, Mosquitto(tmp_path / "broker"), second=second) as plant:
+        plant.subscribe()
+        parts: list[list[Delivery]] = [[], []]
+        for delivery in course.sent:
+            parts[delivery.topic.split("/")[1] in of_second].append(delivery)
+        assert all(parts)
+        publishing = [Gateways(part, broker.url) for part, broker in zip(parts, plant.brokers, strict=True)]
+        for each in publishing:
+            each.finish()
+        plant.finish(course.truth)
+        assert of_sqlite(plant.monitor) == uninterrupted.sqlite
+        assert sorted(plant.quarantined()) == sorted(uninterrupted.quarantine)
 
 
 def test_victoria_metrics_over_the_v2_api(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def accepts(port: int) -> bool:
 class Server:
     """One child process. `ready` is polled until true; a process that ends before is an error with its output."""
 
+    start_timeout_s = START_TIMEOUT_S
+
     def __init__(self, command: Sequence[str], *, ready: Callable[[], bool], log: Path) -> None:
         self.command = list(command)
         self.ready = ready
@@ -61,7 +63,7 @@ class Server:
             self.process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
 
     def await_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         while not self.ready():
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
