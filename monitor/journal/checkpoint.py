@@ -125,6 +125,8 @@ class CheckpointLadder:
             raise JournalError(f"{directory}: cannot be used: {error.strerror}") from error
         self.newest_written_ms: int | None = None
         """UTC ms; None before the first checkpoint."""
+        self._opened: dict[Path, Checkpoint] = {}
+        """The head of a large one takes long to read, and late readings ask for all of them."""
 
     def newest(self) -> Checkpoint | None:
         """The newest that is whole; damaged ones are said in the log and taken away."""
@@ -149,14 +151,17 @@ class CheckpointLadder:
         raise JournalError(f"{self._directory}: no checkpoint")
 
     def _open(self, path: Path) -> Checkpoint | None:
+        if path in self._opened:
+            return self._opened[path]
         try:
-            return open_checkpoint(path)
+            return self._opened.setdefault(path, open_checkpoint(path))
         except JournalError as error:
             self._take_away(path, error)
             return None
 
     def _take_away(self, path: Path, error: JournalError) -> None:
         log.error("damaged checkpoint; an older one is taken", error=str(error))
+        self._opened.pop(path, None)
         with contextlib.suppress(OSError):
             path.rename(path.with_suffix(".damaged"))
 
@@ -168,8 +173,10 @@ class CheckpointLadder:
     def replace(self, rung: Checkpoint, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
         """Puts other contents in the place of a checkpoint. Raises JournalError (retryable)."""
         write_checkpoint(rung.path, arrays, meta)
+        self._opened.pop(rung.path, None)
 
     def delete(self, rung: Checkpoint) -> None:
+        self._opened.pop(rung.path, None)
         try:
             rung.path.unlink(missing_ok=True)
             fsync_directory(self._directory)
