@@ -19,7 +19,7 @@ from monitor.detect.kernels.common import (
 )
 from monitor.detect.kernels.meters import note
 from monitor.detect.params import Params
-from monitor.detect.state import AC_RULES, NONE, State
+from monitor.detect.state import AC_RULES, NEVER, NONE, State
 
 ON, MODE, SETPOINT, ROOM = 0, 1, 2, 3
 OFF_MODE, COOL, HEAT, AUTO = 0, 1, 2, 5
@@ -117,6 +117,26 @@ def digest_events(events: NDArray[np.int64], figures: NDArray[np.float64], first
 
 
 @kernel
+def excess_of(rule: int, limit_c: float, setpoint_c: float, excess: float, piece_ms: int, total_ms: int) -> float:
+    """The excess with one more piece of true time: °C·h beyond the limit; hours for ac_hours, of total_ms."""
+    if rule == COOL_RULE:
+        return excess + (limit_c - setpoint_c) * (piece_ms / HOUR_MS)
+    if rule == HEAT_RULE:
+        return excess + (setpoint_c - limit_c) * (piece_ms / HOUR_MS)
+    return total_ms / HOUR_MS
+
+
+@kernel
+def worst_of(rule: int, setpoint_c: float, worst: float) -> float:
+    """The worst set-point so far (NaN: none yet); NaN for ac_hours."""
+    if rule == COOL_RULE:
+        return worst if worst <= setpoint_c else setpoint_c
+    if rule == HEAT_RULE:
+        return worst if worst >= setpoint_c else setpoint_c
+    return np.nan
+
+
+@kernel
 def integrate(
     b: int,
     d: int,
@@ -167,16 +187,8 @@ def integrate(
                 cluster_figures[0], cluster_figures[1] = 0.0, np.nan
             cluster[1] = piece_end
             cluster[2] += piece_end - t
-            if rule == COOL_RULE:
-                cluster_figures[0] += (limit_c - setpoint_c) * ((piece_end - t) / HOUR_MS)
-                if not cluster_figures[1] <= setpoint_c:
-                    cluster_figures[1] = setpoint_c
-            elif rule == HEAT_RULE:
-                cluster_figures[0] += (setpoint_c - limit_c) * ((piece_end - t) / HOUR_MS)
-                if not cluster_figures[1] >= setpoint_c:
-                    cluster_figures[1] = setpoint_c
-            else:
-                cluster_figures[0] = cluster[2] / HOUR_MS
+            cluster_figures[0] = excess_of(rule, limit_c, setpoint_c, cluster_figures[0], piece_end - t, cluster[2])
+            cluster_figures[1] = worst_of(rule, setpoint_c, cluster_figures[1])
         elif cluster[0] != NONE and cluster[1] == t:
             cluster[3] = SCOPE
         k += 1
@@ -262,6 +274,8 @@ def read_ac(
     for rule in range(AC_RULES):
         load_cluster(s, slot, rule, clusters[rule], cluster_figures[rule])
     is_changed = True
+    # The calendar's piece in which the hold lies: most holds begin and end in one.
+    piece_start, piece_end, piece_flags = NONE, NONE, 0
     hold = s.hold_ts[slot]
     k = 0
     n = len(ts_ms)
@@ -270,6 +284,11 @@ def read_ac(
         if t > hold and hold != NONE:
             limit = hold + max_gap_ms
             runs_out = limit < t
+            until = min(t, limit)
+            if hold < piece_start or hold >= piece_end:
+                c = last_at_or_before(edges, lo, hi, hold)
+                piece_start, piece_flags = edges[c], flags[c]
+                piece_end = edges[c + 1] if c + 1 < hi else NEVER
             for rule in range(AC_RULES):
                 limit_c = cool_min_c if rule == COOL_RULE else heat_max_c
                 if is_changed:
@@ -288,29 +307,46 @@ def read_ac(
                     )
                 if not holds[rule] and clusters[rule, 0] == NONE:
                     continue
-                n_events = integrate(
-                    b,
-                    d,
-                    rule,
-                    limit_c,
-                    held[SETPOINT],
-                    holds[rule],
-                    hold,
-                    min(t, limit),
-                    runs_out,
-                    on_delay_ms,
-                    off_delay_ms,
-                    edges,
-                    flags,
-                    lo,
-                    hi,
-                    clusters[rule],
-                    cluster_figures[rule],
-                    events,
-                    figures,
-                    n_events,
-                    True,
-                )
+                # Where the hold only lengthens a run, or makes none, in one piece of the calendar, it is done here: a
+                # call with arrays costs more than the sum.
+                joins = clusters[rule, 0] != NONE and clusters[rule, 1] == hold
+                is_true = holds[rule] and in_calendar(piece_flags, rule)
+                if until <= piece_end and not is_true:
+                    if joins:
+                        clusters[rule, 3] = SCOPE if holds[rule] else CORRECTED
+                elif until <= piece_end and joins:
+                    clusters[rule, 1] = until
+                    clusters[rule, 2] += until - hold
+                    cluster_figures[rule, 0] = excess_of(
+                        rule, limit_c, held[SETPOINT], cluster_figures[rule, 0], until - hold, clusters[rule, 2]
+                    )
+                    cluster_figures[rule, 1] = worst_of(rule, held[SETPOINT], cluster_figures[rule, 1])
+                    if runs_out:
+                        clusters[rule, 3] = NO_DATA
+                else:
+                    n_events = integrate(
+                        b,
+                        d,
+                        rule,
+                        limit_c,
+                        held[SETPOINT],
+                        holds[rule],
+                        hold,
+                        until,
+                        runs_out,
+                        on_delay_ms,
+                        off_delay_ms,
+                        edges,
+                        flags,
+                        lo,
+                        hi,
+                        clusters[rule],
+                        cluster_figures[rule],
+                        events,
+                        figures,
+                        n_events,
+                        True,
+                    )
                 end = clusters[rule, 1]
                 if clusters[rule, 0] != NONE and t > end and t - end >= off_delay_ms:
                     if clusters[rule, 2] >= on_delay_ms:
