@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.params import Layout, build_layout, window_lengths
+from monitor.detect.params import Layout, build_layout, judged_ac_rules, window_lengths
 from monitor.detect.state import AXES, NEVER, NONE, State, empty_state
 from monitor.registry import Registry
 
@@ -126,6 +126,11 @@ def _carry_changed(
             state.frozen_to[row] = NONE
             state.demand_active[row] = 0
             state.budget_occurrence[row], state.budget_start[row] = -1, NONE
+    # A rule that is no longer judged forgets what it had begun: it may come back long after.
+    if registry.buildings[row].peak_limit_kw is None:
+        state.demand_active[row] = 0
+    if registry.buildings[row].peak_budget_kwh is None:
+        state.budget_occurrence[row], state.budget_start[row] = -1, NONE
     for item in range(int(after.item_start[row]), int(after.item_start[row + 1])):
         for other in range(int(before.item_start[source]), int(before.item_start[source + 1])):
             if old["items"][other] != registry.items[item].name or arrays["first_interval"][other] == NEVER:
@@ -155,6 +160,9 @@ def _carry_changed(
                 if axis == "A":
                     getattr(state, name)[new_slots[new]] = arrays[name][old_slots[was]]
             state.ac_digest[new_slots[new]] = 0
+            for rule, is_judged in enumerate(judged_ac_rules(registry, new)):
+                if not is_judged:
+                    state.cluster_start[new_slots[new], rule] = NONE
         elif same_grid:
             kept = min(window, old_window - skip)
             for name, axis in AXES.items():

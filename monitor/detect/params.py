@@ -19,6 +19,14 @@ RULE_BIT = {"ac_cool_setpoint": 1, "ac_heat_setpoint": 2, "ac_hours": 4}
 AUTO_CODE = {"": 0, "cool": 1, "heat": 2}
 
 
+def judged_ac_rules(registry: Registry, device: int) -> tuple[bool, ...]:
+    """Which of the rules of RULE_BIT this air conditioner is judged by."""
+    row = registry.devices[device]
+    ac = registry.policies[registry.buildings[registry.device_building[device]].policy].ac
+    given = (ac.cool_min_c is not None, ac.heat_max_c is not None, bool(ac.allowed))
+    return tuple(rule not in row.exempt and is_given for rule, is_given in zip(RULE_BIT, given, strict=True))
+
+
 class Layout(NamedTuple):
     """Where the parts of a building lie along each axis of the state."""
 

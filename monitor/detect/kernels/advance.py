@@ -347,8 +347,10 @@ def advance(
                             n_groups += 1
                         else:
                             n_events = alive
-                    if freeze:
-                        s.frozen_to[b] = max(s.frozen_to[b], due_to)
+                if (
+                    freeze and item == p.total_item[b]
+                ):  # also without a limit: one that comes later judges what comes later
+                    s.frozen_to[b] = max(s.frozen_to[b], due_to)
             shift_window(p, s, b, start, span, next_start, cells, covered)
             s.window_start[b] = next_start
 
