@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -91,12 +92,23 @@ class Detection:
             self._changed.notify_all()
 
     async def exclusively(self, work: Callable[[], _T]) -> _T:
-        """Runs `work` in the detector's thread when all that was submitted has been judged."""
+        """Runs `work` in the detector's thread when all that was submitted has been judged.
+
+        Work that has begun is waited for even when the caller is cancelled: nothing else of the service may go on
+        beside it."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._waiting)
         async with self._busy:
             self._is_ahead = True
-            return await self._call(work)
+            running = asyncio.ensure_future(self._call(work))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                while not running.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait({running})
+                running.result()  # its error says more than the cancellation
+                raise
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)

@@ -162,15 +162,20 @@ class Detector:
             self._begin(old)
             self._apply(self.engine.recover(self._store.events_since, self.position))
             raise
-        self._apply(Step(events=self._closing(registry)))
-        # 3. Every checkpoint becomes one of the new configuration. From here on there is no way back.
         try:
-            carry_ladder(self._ladder, head, old_identity, registry, self.position)
-        except JournalError as error:
-            raise JournalError(f"the reload broke off half-way; start again: {error}") from error
-        # 4. On with it.
-        self._begin(registry)
-        self._apply(self.engine.recover(self._store.events_since, self.position))
+            self._apply(Step(events=self._closing(registry)))
+            # 3. Every checkpoint becomes one of the new configuration. From here on there is no way back.
+            try:
+                carry_ladder(self._ladder, head, old_identity, registry, self.position)
+            except JournalError as error:
+                raise JournalError(f"the reload broke off half-way; start again: {error}") from error
+            # 4. On with it.
+            self._begin(registry)
+            self._apply(self.engine.recover(self._store.events_since, self.position))
+        except BaseException:
+            # The service ends. A batch that slips into the journal before it does is numbered by the old registry.
+            self._journal.set_devices([device.id for device in old.devices])
+            raise
         return applied
 
     # ------------------------------------------------------------------ inside

@@ -23,7 +23,7 @@ from monitor.decoders import DECODERS, Limits, Reject, native_scan
 from monitor.detect.warm_up import warm_up
 from monitor.detection import Detection
 from monitor.detector import Detector
-from monitor.errors import ConfigError, JournalError, MonitorError, Problem
+from monitor.errors import ConfigError, JournalError, MonitorError, Problem, StoreError
 from monitor.gauges import Gauges
 from monitor.health import Health, HealthServer
 from monitor.ingest.intake import Intake, IntakeSettings
@@ -36,6 +36,7 @@ from monitor.readings import ReadingColumns
 from monitor.registry import Registry
 from monitor.settings import InfluxSettings, Settings
 from monitor.store.influx import InfluxTarget, LineWriter, make_writer
+from monitor.store.lines import LineEncoder
 from monitor.store.outbox import Outbox
 from monitor.store.protocol import Applied
 from monitor.store.quarantine import Quarantine, QuarantineEntry
@@ -137,9 +138,14 @@ class Service:
         """Until `stop`; reloads whenever `reload` is set. Any part that fails ends all."""
         kept = self.settings.state_dir / KEPT
         registry = self.detection.detector.registry
-        await self.detection.start(await asyncio.to_thread(kept_registry, kept, now_ms=now_ms()))
+        # A store that takes nothing may hold the start up for ever; whoever says stop is heard all the same.
+        hearing = asyncio.create_task(self._stopping_with(stop), name="stop-at-start")
+        try:
+            await self.detection.start(await asyncio.to_thread(kept_registry, kept, now_ms=now_ms()))
+        finally:
+            hearing.cancel()
         await self._keep_configuration()
-        self.gauges.configured(registry, self.store.events_since)
+        await asyncio.to_thread(self.gauges.configured, registry, self.store.events_since)
         self.health.set("detector", True, "running")
         self.health.set("store", True, "writable")
         self.health.set("intake", True, "running")
@@ -151,9 +157,11 @@ class Service:
             detecting = outputs.create_task(self.detection.run(), name="detection")
             intaking = outputs.create_task(self.intake.run(), name="intake")
             log.info("running", version=__version__, brokers=[link.name for link in self.links])
-            await _first_of(stop, detecting, intaking)
+            try:
+                await _first_of(stop, detecting, intaking)
+            finally:
+                self.stopping.set()
             log.info("stopping")
-            self.stopping.set()
             reloading.cancel()
             if not intaking.done():
                 await self.intake.stop()
@@ -164,6 +172,10 @@ class Service:
                 await sender.drained(DRAIN_S)
                 sending.cancel()
             watching.cancel()
+
+    async def _stopping_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.stopping.set()
 
     async def _keep_configuration(self) -> None:
         """Without the copy a change made while the service is stopped is taken over a little less exactly."""
@@ -204,7 +216,7 @@ class Service:
             await asyncio.sleep(GAUGES_S)
 
     async def _reload_when(self, reload: asyncio.Event) -> None:
-        while True:
+        while not self.stopping.is_set():
             await reload.wait()
             reload.clear()
             try:
@@ -214,7 +226,7 @@ class Service:
                 for problem in error.problems:
                     log.error("reload refused, the old configuration stays in force", problem=str(problem))
             except MonitorError as error:
-                if not error.retryable:
+                if not (isinstance(error, JournalError) and error.retryable):
                     raise
                 self.metrics.reload(ok=False)
                 log.error("reload failed, the old configuration stays in force", error=str(error))
@@ -228,12 +240,21 @@ class Service:
         for warning in warnings:
             log.warning("configuration", problem=str(warning))
         decoder = DECODERS["native"](registry, _limits(self.settings))
-        async with self.intake.quiet():
-            applied = await self.detection.exclusively(lambda: self.detection.detector.reload(registry))
+
+        def change_over() -> Applied:
+            applied = self.detection.detector.reload(registry)
+            # With it, whatever becomes of the waiting task: journal and decoder must number devices alike.
             self.intake.decoder = decoder
+            return applied
+
+        async with self.intake.quiet():
+            applied = await self.detection.exclusively(change_over)
             await self._keep_configuration()
         self.gauges.applied(applied)
-        self.gauges.configured(registry, self.store.events_since)
+        try:
+            await asyncio.to_thread(self.gauges.configured, registry, self.store.events_since)
+        except StoreError as error:
+            log.warning("reloaded, but the number of open violations is not known", error=str(error))
         self.metrics.reload(ok=True)
         log.info("reloaded", buildings=len(registry.buildings), devices=len(registry.devices))
 
@@ -346,7 +367,12 @@ async def open_service(
         stack.callback(journal.close)
         # 3. Outputs.
         influx = settings.influx
-        store = SqliteStore(settings.sqlite_path, sinks=(SINK,) if influx else (), now_ms=now_ms)
+        store = SqliteStore(
+            settings.sqlite_path,
+            sinks=(SINK,) if influx else (),
+            encoder=LineEncoder(batch_points=influx.batch_points) if influx else None,
+            now_ms=now_ms,
+        )
         stack.callback(store.close)
         quarantine = Quarantine(settings.sqlite_path, max_rows=settings.quarantine.max_rows)
         stack.callback(quarantine.close)

@@ -121,8 +121,8 @@ def _expect(is_so: bool, otherwise: str) -> None:
 
 def broken(path: Path, offset: int, found: str) -> JournalError:
     return JournalError(
-        f"{path}: at byte {offset}: {found}; restore this file from a backup, or move it away and accept that the "
-        "readings in it are lost to revisions"
+        f"{path}: at byte {offset}: {found}; restore this file from a backup; without one move the folders journal "
+        "and checkpoints away together: results stay, the readings in them are lost to revisions"
     )
 
 

@@ -73,13 +73,14 @@ class Outbox:
         self._db = connect(path, busy_timeout_s=busy_timeout_s)
         self._reader = connect(path, read_only=True)
         self._reader_lock = threading.Lock()
+        self._db_lock = threading.Lock()  # `close` comes from another thread, while the sender's may still be at work
 
     def take(self, max_points: int) -> Waiting | None:
         """The oldest batch and as many after it as stay within `max_points`. They stay where they are.
 
         Raises StoreError.
         """
-        with translated(self._path, "read the outbox"):
+        with self._db_lock, translated(self._path, "read the outbox"):
             found = self._db.execute(
                 "SELECT seq, points FROM outbox WHERE sink = ? ORDER BY seq LIMIT 1000", (self.sink,)
             ).fetchall()
@@ -98,7 +99,7 @@ class Outbox:
     def accepted(self, waiting: Waiting, refused: Sequence[QuarantineEntry] = ()) -> None:
         """The server has it all, but for the points that it will never take: those go to quarantine in the same
         transaction. Raises StoreError."""
-        with translated(self._path, "empty the outbox"), transaction(self._db):
+        with self._db_lock, translated(self._path, "empty the outbox"), transaction(self._db):
             if refused:
                 insert_entries(self._db, refused, self._quarantine_rows)
             self._db.execute(
@@ -108,7 +109,7 @@ class Outbox:
 
     def failed(self, waiting: Waiting, error: str, next_ms: int) -> None:
         """Note beside the batch why it still waits and when it is tried again. Raises StoreError."""
-        with translated(self._path, "write to the outbox"), transaction(self._db):
+        with self._db_lock, translated(self._path, "write to the outbox"), transaction(self._db):
             self._db.execute(
                 "UPDATE outbox SET attempts = attempts + 1, next_ms = ?, last_error = ? WHERE seq = ?",
                 (next_ms, error, waiting.first_seq),
@@ -125,7 +126,8 @@ class Outbox:
 
     def close(self) -> None:
         """Calling it again does nothing."""
-        self._db.close()
+        with self._db_lock:
+            self._db.close()
         with self._reader_lock:
             self._reader.close()
 

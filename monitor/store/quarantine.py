@@ -46,7 +46,10 @@ class Quarantine:
 
     def count(self) -> int:
         """Rows kept. Raises StoreError."""
-        return self._number("SELECT COUNT(*) FROM quarantine")
+        # Ids have no holes. COUNT(*) reads every payload's page, 400 MB of them where there are 100,000 rows.
+        return self._number(
+            "SELECT COALESCE((SELECT MAX(id) FROM quarantine) - (SELECT MIN(id) FROM quarantine) + 1, 0)"
+        )
 
     def dropped(self) -> int:
         """Rows that had to make room since the file was made. Raises StoreError."""
