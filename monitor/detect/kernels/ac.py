@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +20,47 @@ from monitor.detect.kernels.common import (
     mix,
 )
 from monitor.detect.kernels.meters import note
-from monitor.detect.params import Params
-from monitor.detect.state import AC_RULES, NEVER, NONE, State
+from monitor.detect.state import AC_RULES, NEVER, NONE
 
 ON, MODE, SETPOINT, ROOM = 0, 1, 2, 3
 OFF_MODE, COOL, HEAT, AUTO = 0, 1, 2, 5
 COOL_RULE, HEAT_RULE, HOURS_RULE = 0, 1, 2
 FIRST_AC_RULE = 2
 """Index of ac_cool_setpoint in results.RULES."""
+
+
+class AcParams(NamedTuple):
+    """What these kernels need of `Params`: a call pays for every array that it is given."""
+
+    ac_slot: NDArray[np.int64]
+    exempt: NDArray[np.int64]
+    max_gap_ms: NDArray[np.int64]
+    auto_counts: NDArray[np.int64]
+    cool_min_c: NDArray[np.float64]
+    heat_max_c: NDArray[np.float64]
+    tolerance_c: NDArray[np.float64]
+    on_delay_ms: NDArray[np.int64]
+    off_delay_ms: NDArray[np.int64]
+    ac_lo: NDArray[np.int64]
+    ac_hi: NDArray[np.int64]
+    ac_start: NDArray[np.int64]
+    ac_flags: NDArray[np.int64]
+
+
+class AcState(NamedTuple):
+    """What they change of `State`."""
+
+    last_ts: NDArray[np.int64]
+    last_value: NDArray[np.float64]
+    hold_ts: NDArray[np.int64]
+    held_value: NDArray[np.float64]
+    held_known: NDArray[np.bool_]
+    cluster_start: NDArray[np.int64]
+    cluster_end: NDArray[np.int64]
+    cluster_ms: NDArray[np.int64]
+    cluster_reason: NDArray[np.int64]
+    cluster_excess: NDArray[np.float64]
+    cluster_worst: NDArray[np.float64]
 
 
 @kernel
@@ -232,7 +267,7 @@ def put_cluster(
 
 @kernel
 def load_cluster(
-    s: State, slot: int, rule: int, cluster: NDArray[np.int64], cluster_figures: NDArray[np.float64]
+    s: AcState, slot: int, rule: int, cluster: NDArray[np.int64], cluster_figures: NDArray[np.float64]
 ) -> None:
     cluster[0], cluster[1] = s.cluster_start[slot, rule], s.cluster_end[slot, rule]
     cluster[2], cluster[3] = s.cluster_ms[slot, rule], s.cluster_reason[slot, rule]
@@ -241,8 +276,8 @@ def load_cluster(
 
 @kernel
 def read_ac(
-    p: Params,
-    s: State,
+    p: AcParams,
+    s: AcState,
     b: int,
     d: int,
     quantity: NDArray[np.int8],
@@ -397,8 +432,8 @@ def read_ac(
 
 @kernel
 def judge_ac(
-    p: Params,
-    s: State,
+    p: AcParams,
+    s: AcState,
     b: int,
     d: int,
     clock: int,

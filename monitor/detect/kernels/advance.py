@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect.jit import kernel
-from monitor.detect.kernels.ac import digest_events, judge_ac, read_ac
+from monitor.detect.kernels.ac import AcParams, AcState, digest_events, judge_ac, read_ac
 from monitor.detect.kernels.common import (
     EVENT_COLUMNS,
     GROUP_COLUMNS,
@@ -16,22 +16,30 @@ from monitor.detect.kernels.common import (
     room_for_ints,
     room_for_reals,
 )
-from monitor.detect.kernels.meters import CHANGED, LEDGER_PER_READING, LOOK_AHEAD, read_meter
+from monitor.detect.kernels.meters import CHANGED, LEDGER_PER_READING, LOOK_AHEAD, MeterParams, MeterState, read_meter
 from monitor.detect.kernels.rules import PEAK_BUDGET, PEAK_DEMAND, judge_budget, judge_demand
 from monitor.detect.params import Params
 from monitor.detect.state import AC_RULES, NEVER, NONE, State
 
 
 @kernel
-def due_before(p: Params, s: State, b: int, item: int) -> int:
-    """The first interval of the item that is not due yet (SEMANTICS 3)."""
-    length = p.interval_ms[b]
-    clock = s.clock[b]
+def due_before(
+    last_ts: NDArray[np.int64],
+    source: NDArray[np.int64],
+    item_of: NDArray[np.int64],
+    item: int,
+    d0: int,
+    d1: int,
+    clock: int,
+    grace_ms: int,
+    length: int,
+) -> int:
+    """The first interval of the item that is not due yet (SEMANTICS 3). Devices [d0, d1) are those of its building."""
     all_reported = clock
-    for d in range(p.device_start[b], p.device_start[b + 1]):
-        if p.item[d] == item:
-            all_reported = min(all_reported, s.last_ts[d, p.source[d]])
-    after_grace: int = (clock - p.grace_ms[b]) // length
+    for d in range(d0, d1):
+        if item_of[d] == item:
+            all_reported = min(all_reported, last_ts[d, source[d]])
+    after_grace: int = (clock - grace_ms) // length
     if all_reported == NONE:
         return after_grace
     return max(int(all_reported // length), after_grace)
@@ -109,6 +117,38 @@ def advance(
     n_rows = 0
     groups = np.empty((64, GROUP_COLUMNS), np.int64)
     n_groups = 0
+    of_meter = MeterParams(p.source, p.multiplier, p.max_rate, p.register_max, p.jitter, p.max_gap_ms)
+    meter_state = MeterState(
+        s.last_ts, s.last_value, s.base_ts, s.base_value, s.suspects, s.suspect_ts, s.suspect_value
+    )
+    of_ac = AcParams(
+        p.ac_slot,
+        p.exempt,
+        p.max_gap_ms,
+        p.auto_counts,
+        p.cool_min_c,
+        p.heat_max_c,
+        p.tolerance_c,
+        p.on_delay_ms,
+        p.off_delay_ms,
+        p.ac_lo,
+        p.ac_hi,
+        p.ac_start,
+        p.ac_flags,
+    )
+    ac_state = AcState(
+        s.last_ts,
+        s.last_value,
+        s.hold_ts,
+        s.held_value,
+        s.held_known,
+        s.cluster_start,
+        s.cluster_end,
+        s.cluster_ms,
+        s.cluster_reason,
+        s.cluster_excess,
+        s.cluster_worst,
+    )
     ends = np.empty(AC_RULES, np.int64)
     queue_ts = np.empty(LOOK_AHEAD + 1, np.int64)
     queue_value = np.empty(LOOK_AHEAD + 1, np.float64)
@@ -148,8 +188,8 @@ def advance(
             events = room_for_ints(events, n_events, AC_RULES * (2 * n + edges + 2))
             figures = room_for_reals(figures, n_events, AC_RULES * (2 * n + edges + 2))
             n_ledger, n_events = read_ac(
-                p,
-                s,
+                of_ac,
+                ac_state,
                 b,
                 d,
                 quantity[first:end],
@@ -208,9 +248,9 @@ def advance(
                     ledger = room_for_ints(ledger, n_ledger, n)
                     amounts = room_for_reals(amounts, n_ledger, n)
                     n_ledger, earliest = read_meter(
-                        p,
-                        s,
-                        b,
+                        of_meter,
+                        meter_state,
+                        length,
                         d,
                         quantity[first:end],
                         ts_ms[first:end],
@@ -241,7 +281,9 @@ def advance(
             next_start = clock // length + 1
             for item in range(p.item_start[b], p.item_start[b + 1]):
                 if s.first_interval[item] != NEVER:
-                    next_start = min(next_start, due_before(p, s, b, item))
+                    next_start = min(
+                        next_start, due_before(s.last_ts, p.source, p.item, item, d0, d1, clock, p.grace_ms[b], length)
+                    )
             next_start = max(start, min(next_start, clock // length + 1 - p.window[b]))
 
             total = np.zeros((4, span), np.float64)  # measured, estimated, inside, covered
@@ -249,7 +291,7 @@ def advance(
                 origin = s.first_interval[item]
                 if origin == NEVER:
                     continue
-                due_to = due_before(p, s, b, item)
+                due_to = due_before(s.last_ts, p.source, p.item, item, d0, d1, clock, p.grace_ms[b], length)
                 # Without any row before, all rows are due for the first time.
                 emitted_to = max(s.emitted_to[item], origin)
                 emit_from = min(emitted_to, max(changed_from[item - p.item_start[b]], origin))
@@ -366,7 +408,7 @@ def advance(
             figures = room_for_reals(figures, n_events, AC_RULES * (edges + 3))
             groups = room_for_ints(groups, n_groups, AC_RULES)
             before = n_events
-            judge_ac(p, s, b, d, clock, events, figures, n_events, ends, clusters, cluster_figures)
+            judge_ac(of_ac, ac_state, b, d, clock, events, figures, n_events, ends, clusters, cluster_figures)
             for rule in range(AC_RULES):
                 digest = digest_events(events, figures, before, ends[rule])
                 if whole_window or digest != s.ac_digest[slot, rule]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +18,7 @@ from monitor.detect.kernels.common import (
     SPIKE,
     greater,
 )
-from monitor.detect.params import Params
-from monitor.detect.state import NEVER, NONE, State
+from monitor.detect.state import NEVER, NONE
 
 HERE, HERE_MS, CHANGED = 0, 1, 2
 """Places in `place`: the interval in which the last segment ended, its start [ms], the first interval changed."""
@@ -126,11 +127,34 @@ def add_segment(
     return gap and not is_reset
 
 
+class MeterParams(NamedTuple):
+    """What `read_meter` needs of `Params`: a call pays for every array that it is given."""
+
+    source: NDArray[np.int64]
+    multiplier: NDArray[np.float64]
+    max_rate: NDArray[np.float64]
+    register_max: NDArray[np.float64]
+    jitter: NDArray[np.float64]
+    max_gap_ms: NDArray[np.int64]
+
+
+class MeterState(NamedTuple):
+    """What it changes of `State`."""
+
+    last_ts: NDArray[np.int64]
+    last_value: NDArray[np.float64]
+    base_ts: NDArray[np.int64]
+    base_value: NDArray[np.float64]
+    suspects: NDArray[np.int64]
+    suspect_ts: NDArray[np.int64]
+    suspect_value: NDArray[np.float64]
+
+
 @kernel
 def read_meter(
-    p: Params,
-    s: State,
-    b: int,
+    p: MeterParams,
+    s: MeterState,
+    length: int,
     d: int,
     quantity: NDArray[np.int8],
     ts_ms: NDArray[np.int64],
@@ -149,11 +173,10 @@ def read_meter(
     queue_value: NDArray[np.float64],
     place: NDArray[np.int64],
 ) -> tuple[int, int]:
-    """Advances meter d by its readings, sorted by time. The interval arrays begin at window_start.
+    """Advances meter d by its readings, sorted by time. The arrays of intervals of `length` ms begin at window_start.
 
     queue_ts, queue_value: room for four readings. place: int64[3], afterwards place[CHANGED] is the first interval that
     got something (NEVER: none). Returns the ledger's count and the earliest source reading (NEVER: none)."""
-    length = p.interval_ms[b]
     source = p.source[d]
     max_gap_ms = p.max_gap_ms[d]
     rate, top, jitter, multiplier = p.max_rate[d], p.register_max[d], p.jitter[d], p.multiplier[d]
