@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from monitor.detect.engine import Engine
 from monitor.detect.history import MemoryHistory
 from monitor.detect.rejection import REASONS, UNKNOWN, rejection
-from monitor.errors import InputError
+from monitor.errors import InputError, MonitorError
 from monitor.readings import QUANTITY_BY_NAME, ReadingColumns
 from monitor.registry import Registry
 from monitor.store.memory import MemoryStore
@@ -59,7 +59,12 @@ def replay(
     """Reads `source` (CSV, gzipped CSV or Parquet) in batches of `batch` rows and writes the results into `out`.
 
     now_ms: the time at which the replay began, UTC. on_progress: bytes (or rows) done, and all.
-    Raises InputError when the file cannot be read, with the place."""
+    Raises InputError when the file cannot be read, with the place, or `out` cannot be made; MonitorError when the
+    results cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: the folder cannot be made: {error.strerror}; give another one") from error
     history = MemoryHistory(registry.device_building, len(registry.buildings))
     engine = Engine(registry, history, horizon_ms=horizon_ms)
     store = MemoryStore()
@@ -67,7 +72,7 @@ def replay(
     is_ac = np.array([device.kind == "ac" for device in registry.devices], np.bool_)
     readings = accepted = 0
     for table in _rebatched(_tables(source, on_progress), batch):
-        device, quantity, ts_ms, value = _columns(table, registry)
+        device, quantity, ts_ms, value = _columns(source, table, registry)
         reason = rejection(device, quantity, ts_ms, value, is_ac, latest_ms=now_ms + max_future_ms)
         for code, count in zip(*np.unique(reason[reason > 0], return_counts=True), strict=True):
             rejected[REASONS[code]] += int(count)
@@ -79,7 +84,10 @@ def replay(
         )
         store.apply(engine.step(columns, history.append(columns), defer=True), registry)
     store.apply(engine.finish(history.end), registry)
-    intervals, events, ledger = write_results(store, rejected, out)
+    try:
+        intervals, events, ledger = write_results(store, rejected, out)
+    except OSError as error:
+        raise MonitorError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
     return ReplayReport(readings, accepted, rejected, intervals, events, ledger)
 
 
@@ -114,7 +122,7 @@ def _tables(source: Path, on_progress: Callable[[int, int], None]) -> Iterator[p
                 on_progress(raw.tell(), total)
     except FileNotFoundError as error:
         raise InputError(f"{source}: no such file") from error
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, pa.ArrowException) as error:
         raise InputError(f"{source}: cannot be read as CSV, CSV.gz or Parquet: {error}") from error
 
 
@@ -146,15 +154,24 @@ def _rebatched(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def _columns(
-    table: pa.Table, registry: Registry
+    source: Path, table: pa.Table, registry: Registry
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows of the registry, quantities, times and values; UNKNOWN, NO_TIME and NaN where nothing was understood."""
-    return (
-        _codes(table.column("device"), registry.device_row),
-        _codes(table.column("quantity"), QUANTITY_BY_NAME),
-        _times(table.column("ts")),
-        _values(table.column("value")),
-    )
+    """Rows of the registry, quantities, times and values; UNKNOWN, NO_TIME and NaN where nothing was understood.
+
+    Raises InputError where a Parquet column is of a type that cannot hold readings."""
+    try:
+        return (
+            _codes(table.column("device"), registry.device_row),
+            _codes(table.column("quantity"), QUANTITY_BY_NAME),
+            _times(table.column("ts")),
+            _values(table.column("value")),
+        )
+    except pa.ArrowException as error:
+        types = ", ".join(f"{name} {table.schema.field(name).type}" for name in COLUMNS)
+        raise InputError(
+            f"{source}: found columns {types}; expected ts as text, integer (epoch ms) or timestamp with zone, device "
+            f"and quantity as text, value as a number: {error}"
+        ) from error
 
 
 def _codes(column: Any, codes: dict[str, Any]) -> NDArray[np.int64]:
@@ -174,9 +191,9 @@ def _values(column: Any) -> NDArray[np.float64]:
         return np.array([_number(text) for text in column.to_pylist()], np.float64)
 
 
-def _number(text: str) -> float:
+def _number(text: str | None) -> float:
     try:
-        return float(text)
+        return float(text or "")
     except ValueError:
         return float("nan")
 

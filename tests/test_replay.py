@@ -115,3 +115,40 @@ def test_an_offset_that_did_not_fit_when_the_readings_were_taken_is_said(
         )
         assert run(tmp_path, source, tmp_path / "out", "--no-horizon") == code
     assert "buildings.csv timezone: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([["2026-10-24T06:00:00Z"]]), pa.array([b"\xff"])],
+    ids=["a list", "bytes that are no text"],
+)
+def test_a_parquet_column_of_another_kind_is_said(
+    column: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "input.parquet"
+    pq.write_table(pa.table({"ts": column, "device": ["b1m0"], "quantity": ["register"], "value": [1.0]}), source)
+    assert run(list_vectors()[0].config, source, tmp_path / "out") == 2
+    assert "expected ts as text" in capsys.readouterr().err
+
+
+def test_nulls_of_a_parquet_file_are_rejected_not_fatal(tmp_path: Path) -> None:
+    source = tmp_path / "input.parquet"
+    cells = {"ts": [None] * 2, "device": ["b1m0", None], "quantity": ["register"] * 2, "value": ["many", None]}
+    pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in cells.items()}), source)
+    assert run(list_vectors()[0].config, source, tmp_path / "out") == 0
+    assert (tmp_path / "out" / "rejected.csv").read_text() == "reason,count\nbad_value,1\nunknown_device,1\n"
+
+
+def test_an_output_that_is_no_folder_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert run(list_vectors()[0].config, tmp_path / "not-there.csv", tmp_path / "out") == 2
+    assert f"{tmp_path / 'out'}: the folder cannot be made" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vector = list_vectors()[0]
+    (tmp_path / "out" / "events.csv").mkdir(parents=True)
+    assert run(vector.config, vector.input, tmp_path / "out", "--no-horizon") == 1
+    assert "events.csv: cannot be written: Is a directory" in capsys.readouterr().err
