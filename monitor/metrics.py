@@ -80,7 +80,7 @@ class Metrics:
             "result_latency_seconds", "From a message's arrival to its stored result.", _LATENCY_BUCKETS_S
         )
         self._revisions = counter("revisions", "Stored intervals and events that late readings changed.")
-        self._late = counter("late_readings", "Readings that came after results they change.")
+        self._late = counter("late_readings", "Times that late readings made a building be computed again.")
 
         self._outbox_points = gauge("outbox_points", "Points that wait for the sink.")
         self._outbox_oldest_s = gauge("outbox_oldest_seconds", "How long the oldest of them has waited.")

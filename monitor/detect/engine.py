@@ -64,7 +64,7 @@ class Engine:
         self.layout: Layout = build_layout(registry)
         self.state: State = empty_state(self.layout)
         self.late_readings = 0
-        """Readings so far that made a building be computed again."""
+        """How often so far late readings made a building be computed again."""
         self._calendars: Calendars | None = None
         self._params: Params | None = None
         self._namer = Namer(registry)
