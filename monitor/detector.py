@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.detect.carry import changed_buildings, identity
+from monitor.detect.carry import Identity, changed_buildings, identity
 from monitor.detect.engine import Engine
 from monitor.detect.history import Snapshot
 from monitor.errors import JournalError, StoreError
@@ -78,6 +78,7 @@ class Detector:
         self._on_trouble = on_trouble
         self._sleep = sleep
         self._is_stopping = is_stopping
+        self._identity: Identity = identity(registry)
         self._history = CheckpointHistory(journal, ladder, registry)
         self.engine = Engine(registry, self._history, horizon_ms=horizon_ms)
 
@@ -100,7 +101,11 @@ class Detector:
                     "deleted or put back from a backup alone; put journal and checkpoints back together, or delete both"
                 )
             today = self.registry
-            if before is not None and newest.meta["identity"] == identity(before) != identity(today):
+            if (
+                before is not None
+                and newest.meta["identity"] != self._identity
+                and newest.meta["identity"] == identity(before)
+            ):
                 self._begin(before)
                 self._carry(newest, before)
                 self._apply(self.engine.recover(self._store.events_since, end))
@@ -115,14 +120,16 @@ class Detector:
         """Everything that belongs to a registry, anew."""
         self._journal.set_devices([device.id for device in registry.devices])
         self.registry = registry
+        self._identity = identity(registry)
         self._history = CheckpointHistory(self._journal, self._ladder, registry)
         self.engine = Engine(registry, self._history, horizon_ms=self._horizon_ms)
 
     def _carry(self, newest: Checkpoint, registry: Registry) -> None:
         """Sees to it that every checkpoint is one of this registry (an interrupted reload leaves some of another)."""
-        wanted = identity(registry)
-        if any(rung.meta["identity"] != wanted for rung in self._ladder.rungs()):
-            carry_ladder(self._ladder, as_snapshot(newest), newest.meta["identity"], registry, self._journal.end)
+        if any(rung.meta["identity"] != self._identity for rung in self._ladder.rungs()):
+            carry_ladder(
+                self._ladder, as_snapshot(newest), newest.meta["identity"], registry, self._identity, self._journal.end
+            )
 
     def take(self, columns: ReadingColumns, end: int) -> Applied:
         """Readings that the journal has, in its order, up to its position `end`."""
@@ -151,7 +158,7 @@ class Detector:
         Everything that can fail on the new configuration is done by whoever made the registry. A JournalError that is
         retryable left the old one in force; after any other error the service has to start again."""
         # 1. Nothing of the past is left open to the new rules.
-        old, old_identity = self.registry, identity(self.registry)
+        old, old_identity, new = self.registry, self._identity, identity(registry)
         applied = self._apply(self.engine.freeze())
         head = self.engine.snapshot(self.position)
         # 2. The state so far, and new devices' numbers, are on disk.
@@ -163,10 +170,10 @@ class Detector:
             self._apply(self.engine.recover(self._store.events_since, self.position))
             raise
         try:
-            self._apply(Step(events=self._closing(registry)))
+            self._apply(Step(events=self._closing(registry, new)))
             # 3. Every checkpoint becomes one of the new configuration. From here on there is no way back.
             try:
-                carry_ladder(self._ladder, head, old_identity, registry, self.position)
+                carry_ladder(self._ladder, head, old_identity, registry, new, self.position)
             except JournalError as error:
                 raise JournalError(f"the reload broke off half-way; start again: {error}") from error
             # 4. On with it.
@@ -182,7 +189,7 @@ class Detector:
 
     def _write(self, snapshot: Snapshot, position: int) -> None:
         now_ms = self._now_ms()
-        meta: dict[str, Any] = {"identity": identity(self.registry), "position": position, "moved_ms": now_ms}
+        meta: dict[str, Any] = {"identity": self._identity, "position": position, "moved_ms": now_ms}
         self._ladder.write(position, as_arrays(snapshot), meta, now_ms)
 
     def _apply(self, step: Step) -> Applied:
@@ -202,10 +209,10 @@ class Detector:
                     self._on_trouble(None)
                 return applied
 
-    def _closing(self, registry: Registry) -> list[Event]:
+    def _closing(self, registry: Registry, new: Identity) -> list[Event]:
         """Open events of what the new configuration no longer judges: out of scope as of the building's clock."""
         closing = []
-        is_changed = changed_buildings(identity(self.registry), registry)
+        is_changed = changed_buildings(self._identity, new)
         changed = {building.id for building, new in zip(registry.buildings, is_changed, strict=True) if new}
         kept = {building.id for building in registry.buildings}
         since = {building.id: 1 << 61 for building in self.registry.buildings}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.carry import carry, changed_buildings, identity
+from monitor.detect.carry import Identity, carry, changed_buildings
 from monitor.detect.engine import Engine
 from monitor.detect.history import Anchor, Snapshot, is_new
 from monitor.detect.kernels.sorting import admit
@@ -72,18 +72,18 @@ def _groups(registry: Registry) -> Iterator[NDArray[np.bool_]]:
 
 
 def carry_ladder(
-    ladder: CheckpointLadder, head: Snapshot, head_identity: dict[str, Any], registry: Registry, end: int
+    ladder: CheckpointLadder, head: Snapshot, head_identity: Identity, registry: Registry, new: Identity, end: int
 ) -> Snapshot:
-    """Makes every checkpoint one of the new registry; returns the head under it.
+    """Makes every checkpoint one of the new registry, whose identity is `new`; returns the head under it.
 
     Where a building changed, what was judged before stays: its earlier states are replaced by the head, so that nothing
     before `end` is computed again under the new rules."""
-    changed = changed_buildings(head_identity, registry)
+    changed = changed_buildings(head_identity, new)
     layout = build_layout(registry)
     if head.arrays is None:
         raise JournalError("no state to carry over: a checkpoint is written before the first reload")
     old_rows = {building: row for row, building in enumerate(head_identity["buildings"])}
-    state = carry(head.arrays, head_identity, registry)
+    state = carry(head.arrays, head_identity, registry, new)
     position = np.array(
         [
             end if changed[row] else head.position[old_rows[building.id]]
@@ -98,11 +98,11 @@ def carry_ladder(
     new_head = Snapshot({name: getattr(state, name) for name in AXES}, position, cut_ms)
     for rung in list(ladder.rungs()):
         before = rung.meta["identity"]
-        moved = carry({name: rung.array(name) for name in AXES}, before, registry)
+        moved = carry({name: rung.array(name) for name in AXES}, before, registry, new)
         rows = {building: row for row, building in enumerate(before["buildings"])}
         its_position, its_cut_ms = position.copy(), cut_ms.copy()
         rung_position, rung_cut_ms = np.asarray(rung.array(POSITION)), np.asarray(rung.array(CUT))
-        its_changed = changed | changed_buildings(before, registry)
+        its_changed = changed | changed_buildings(before, new)
         for row, building in enumerate(registry.buildings):
             if its_changed[row]:
                 for name, axis in AXES.items():
@@ -112,7 +112,7 @@ def carry_ladder(
                 its_position[row] = rung_position[rows[building.id]]
                 its_cut_ms[row] = rung_cut_ms[rows[building.id]]
         converted = Snapshot({name: getattr(moved, name) for name in AXES}, its_position, its_cut_ms)
-        ladder.replace(rung, as_arrays(converted), {**rung.meta, "identity": identity(registry)})
+        ladder.replace(rung, as_arrays(converted), {**rung.meta, "identity": new})
     return new_head
 
 

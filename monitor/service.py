@@ -141,7 +141,7 @@ class Service:
         # A store that takes nothing may hold the start up for ever; whoever says stop is heard all the same.
         hearing = asyncio.create_task(self._stopping_with(stop), name="stop-at-start")
         try:
-            await self.detection.start(await asyncio.to_thread(kept_registry, kept, now_ms=now_ms()))
+            await self.detection.start(await asyncio.to_thread(kept_registry, kept, self.config, now_ms=now_ms()))
         finally:
             hearing.cancel()
         await self._keep_configuration()

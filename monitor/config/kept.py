@@ -6,6 +6,7 @@ it had come, and then changes over as a reload does: so both are the same to the
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from pathlib import Path
 
@@ -34,8 +35,14 @@ def keep_configuration(config_dir: Path, kept: Path) -> None:
         raise JournalError(f"{kept}: the configuration cannot be kept: {error}", retryable=True) from error
 
 
-def kept_registry(kept: Path, *, now_ms: int) -> Registry | None:
-    """The registry of the copy; None where there is none, or a crash left half of one."""
+def kept_registry(kept: Path, config_dir: Path, *, now_ms: int) -> Registry | None:
+    """The registry of the copy; None where it is the same as today's, there is none, or a crash left half of one."""
+    names = [BUILDINGS_FILE, DEVICES_FILE]
+    for folder in (kept, config_dir):
+        names += [f"{POLICIES_FOLDER}/{path.name}" for path in (folder / POLICIES_FOLDER).glob("*")]
+    _, others, missing = filecmp.cmpfiles(kept, config_dir, sorted(set(names)), shallow=False)
+    if not others and not missing:
+        return None
     try:
         return load_registry(kept, now_ms=now_ms)[0]
     except ConfigError:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,35 @@ from numpy.typing import NDArray
 
 from monitor.detect.params import Layout, build_layout, judged_ac_rules, window_lengths
 from monitor.detect.state import AXES, NEVER, NONE, State, empty_state
-from monitor.registry import Registry
+from monitor.registry import Building, Device, Policy, Registry
 
 Arrays = Mapping[str, NDArray[Any]]
+Identity = Mapping[str, Any]
+"""What `identity` gives."""
 
-_DESCRIPTIVE = {"name": "", "org": "", "kind": "", "area_m2": None, "occupants": None, "gateway": "", "sources": ()}
-"""Fields of buildings, devices and policies on which no result depends (of a device the kind counts)."""
+_NO_RESULT = {
+    Building: {"name", "org", "kind", "area_m2", "occupants"},
+    Device: {"name", "gateway", "exempt"},
+    Policy: {"name", "sources"},
+}
+"""Fields on which no result depends; `exempt` of a device is taken in apart, sorted."""
+
+
+def _counting(kind: type[Building | Device]) -> Callable[[Any], tuple[Any, ...]]:
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in _NO_RESULT[kind]]
+    get: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+    return get
+
+
+_of_building, _of_device = _counting(Building), _counting(Device)
 
 
 def _plain(value: Any) -> Any:
     """Something whose repr is the same in every process."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [(field.name, _plain(getattr(value, field.name))) for field in dataclasses.fields(value)]
+        left_out = _NO_RESULT.get(type(value), set())
+        names = [field.name for field in dataclasses.fields(value) if field.name not in left_out]
+        return [(name, _plain(getattr(value, name))) for name in names]
     if isinstance(value, frozenset):
         return sorted(_plain(entry) for entry in value)
     if isinstance(value, tuple):
@@ -36,21 +54,16 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, dt.date) else value
 
 
-def _without_description(value: Any, keep: str = "") -> Any:
-    names = {field.name for field in dataclasses.fields(value)}
-    return dataclasses.replace(value, **{n: v for n, v in _DESCRIPTIVE.items() if n in names and n != keep})
-
-
-def fingerprint(registry: Registry, building: int) -> str:
-    """Of all that the results of this building depend on."""
-    row = registry.buildings[building]
-    devices = registry.devices[registry.device_start[building] : registry.device_start[building + 1]]
-    parts = [
-        _plain(_without_description(row)),
-        _plain(_without_description(registry.policies[row.policy])),
-        [_plain(_without_description(device, "kind")) for device in devices],
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+def fingerprints(registry: Registry) -> list[str]:
+    """Of all that the results of each building depend on."""
+    policies = {name: repr(_plain(policy)) for name, policy in registry.policies.items()}
+    found = []
+    for row, building in enumerate(registry.buildings):
+        devices = registry.devices[registry.device_start[row] : registry.device_start[row + 1]]
+        parts = [(_of_device(device), sorted(device.exempt)) for device in devices]
+        text = repr((_of_building(building), policies[building.policy], parts))
+        found.append(hashlib.sha256(text.encode()).hexdigest()[:32])
+    return found
 
 
 def identity(registry: Registry) -> dict[str, Any]:
@@ -59,7 +72,7 @@ def identity(registry: Registry) -> dict[str, Any]:
     intervals = [registry.policies[b.policy].demand_interval_min * 60_000 for b in registry.buildings]
     return {
         "buildings": [building.id for building in registry.buildings],
-        "fingerprints": [fingerprint(registry, row) for row in range(len(registry.buildings))],
+        "fingerprints": fingerprints(registry),
         "interval_ms": intervals,
         "window": window_lengths(registry).tolist(),
         "devices": [device.id for device in registry.devices],
@@ -70,21 +83,20 @@ def identity(registry: Registry) -> dict[str, Any]:
     }
 
 
-def changed_buildings(old: Mapping[str, Any], registry: Registry) -> NDArray[np.bool_]:
-    """bool[buildings of the registry]: other than in `old`, or not in it."""
+def changed_buildings(old: Identity, new: Identity) -> NDArray[np.bool_]:
+    """bool[buildings of new]: other than in `old`, or not in it."""
     known = dict(zip(old["buildings"], old["fingerprints"], strict=True))
-    return np.array(
-        [known.get(b.id) != fingerprint(registry, row) for row, b in enumerate(registry.buildings)], np.bool_
-    )
+    pairs = zip(new["buildings"], new["fingerprints"], strict=True)
+    return np.array([known.get(building) != fingerprint for building, fingerprint in pairs], np.bool_)
 
 
-def carry(arrays: Arrays, old: Mapping[str, Any], registry: Registry) -> State:
-    """The state `arrays`, made under the configuration whose `identity` is `old`, for this registry."""
+def carry(arrays: Arrays, old: Identity, registry: Registry, new: Identity) -> State:
+    """The state `arrays`, made under the configuration whose `identity` is `old`, for this registry; `new` is its."""
     before = Layout(**{name: np.array(value, np.int64) for name, value in old["layout"].items()})
     after = build_layout(registry)
     state = empty_state(after)
     old_row = {building: row for row, building in enumerate(old["buildings"])}
-    changed = changed_buildings(old, registry)
+    changed = changed_buildings(old, new)
     for row, building in enumerate(registry.buildings):
         if building.id not in old_row:
             continue
@@ -99,7 +111,7 @@ def carry(arrays: Arrays, old: Mapping[str, Any], registry: Registry) -> State:
 
 def _carry_changed(
     arrays: Arrays,
-    old: Mapping[str, Any],
+    old: Identity,
     before: Layout,
     source: int,
     state: State,

@@ -192,21 +192,29 @@ class SqliteStore:
                 self._db.execute(_UPSERT_LEDGER, after)
                 added.append(after)
         kept = {(entry.kind, entry.device, entry.quantity, entry.ts_ms) for entry in step.ledger}
-        removed = [entry for scope in step.ledger_scopes for entry in self._remove(scope, kept)]
+        scopes_of: dict[str, list[LedgerScope]] = {}
+        for scope in step.ledger_scopes:
+            scopes_of.setdefault(scope.device, []).append(scope)
+        removed = [entry for scopes in scopes_of.values() for entry in self._remove(scopes, kept)]
         return added, removed
 
-    def _remove(self, scope: LedgerScope, kept: set[tuple[str, str, str, int]]) -> list[LedgerEntry]:
+    def _remove(self, scopes: Sequence[LedgerScope], kept: set[tuple[str, str, str, int]]) -> list[LedgerEntry]:
+        """scopes: all of one device: after a restart there are hundreds of thousands, and each query has its price."""
         found = self._db.execute(
             "SELECT * FROM ledger WHERE device = ? AND ts_ms > ? ORDER BY ts_ms, kind, quantity",
-            (scope.device, scope.after_ms),
+            (scopes[0].device, min(scope.after_ms for scope in scopes)),
         )
         removed = [
             entry
             for entry in map(LedgerEntry._make, found)
-            if entry.kind in scope.kinds
-            and scope.quantity in (None, entry.quantity)
-            and (entry.kind, entry.device, entry.quantity, entry.ts_ms) not in kept
+            if (entry.kind, entry.device, entry.quantity, entry.ts_ms) not in kept
+            and any(
+                entry.ts_ms > scope.after_ms and entry.kind in scope.kinds and scope.quantity in (None, entry.quantity)
+                for scope in scopes
+            )
         ]
+        if not removed:
+            return removed
         self._db.executemany(
             "DELETE FROM ledger WHERE kind = ? AND device = ? AND quantity = ? AND ts_ms = ?",
             [(entry.kind, entry.device, entry.quantity, entry.ts_ms) for entry in removed],
