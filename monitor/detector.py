@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.detect.carry import Identity, changed_buildings, identity
 from monitor.detect.engine import Engine
@@ -46,6 +47,18 @@ class StoreTrouble:
 
     error: StoreError
     tries: int
+
+
+class Seen(NamedTuple):
+    """What the detector knows of the buildings after a step: copies, for whoever looks from another thread."""
+
+    registry: Registry
+    last_ts: NDArray[np.int64]
+    """int64[devices]: the newest reading of each [UTC ms]; far below 0 where there is none."""
+    clock: NDArray[np.int64]
+    """int64[buildings], likewise."""
+    late: int
+    """How often a building has been computed again because of late readings."""
 
 
 class Detector:
@@ -81,6 +94,7 @@ class Detector:
         self._identity: Identity = identity(registry)
         self._history = CheckpointHistory(journal, ladder, registry)
         self.engine = Engine(registry, self._history, horizon_ms=horizon_ms)
+        self.seen = self._look()
 
     # ------------------------------------------------------------------ the life of a service
 
@@ -207,7 +221,12 @@ class Detector:
             else:
                 if tries:
                     self._on_trouble(None)
+                self.seen = self._look()
                 return applied
+
+    def _look(self) -> Seen:
+        state = self.engine.state
+        return Seen(self.registry, state.last_ts.max(axis=1), state.clock.copy(), self.engine.late_readings)
 
     def _closing(self, registry: Registry, new: Identity) -> list[Event]:
         """Open events of what the new configuration no longer judges: out of scope as of the building's clock."""

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from monitor.detect.engine import Engine
 from monitor.detect.state import NONE
+from monitor.detector import Seen
 from monitor.errors import MonitorError
 from monitor.health import Health
 from monitor.journal.segments import Journal
@@ -45,15 +45,15 @@ class Gauges:
         health: Health,
         registry: Registry,
         *,
-        engine: Callable[[], Engine],
+        seen: Callable[[], Seen],
         checkpoint_ms: Callable[[], int | None],
         now_ms: Callable[[], int],
     ) -> None:
-        """engine: the present one. checkpoint_ms: when the newest checkpoint was written [UTC ms]."""
+        """seen: what the detector knows. checkpoint_ms: when the newest checkpoint was written [UTC ms]."""
         self._metrics = metrics
         self._health = health
         self._registry = registry
-        self._engine = engine
+        self._seen = seen
         self._checkpoint_ms = checkpoint_ms
         self._now_ms = now_ms
         self._late = 0
@@ -109,17 +109,14 @@ class Gauges:
         self._health.set("outbox", is_good, detail)
 
     def _buildings(self, now_ms: int) -> None:
-        engine, registry = self._engine(), self._registry
-        if engine.registry is not registry:
+        seen, registry = self._seen(), self._registry
+        if seen.registry is not registry:
             return  # a reload is on its way
-        state = engine.state
-        last_ts = state.last_ts.max(axis=1)
         max_gap_ms = np.array([device.max_gap_s * 1000 for device in registry.devices])
-        is_silent = now_ms - last_ts > max_gap_ms
+        is_silent = now_ms - seen.last_ts > max_gap_ms
         silent = np.bincount(registry.device_building[is_silent], minlength=len(registry.buildings))
-        clock = state.clock
+        clock = seen.clock
         lag_s = np.where(clock == NONE, np.nan, (now_ms - clock) / 1000)
         self._metrics.building_states(registry, silent, lag_s)
-        late = engine.late_readings
-        self._metrics.late(max(0, late - self._late))
-        self._late = late
+        self._metrics.late(max(0, seen.late - self._late))
+        self._late = seen.late

@@ -71,6 +71,8 @@ def run_service(config: Path, env: Mapping[str, str]) -> int:
     logs.configure(settings.log.format, settings.log.level, secrets=_secrets(settings, env))
     for warning in warnings:
         log.warning("configuration", problem=str(warning))
+    # Until the handlers are there a SIGHUP would end the process; what it asks for is done anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     warm_up(lambda: log.info("compiling the kernels, once: this takes about a minute"), also=[native_scan.warm_up])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings, registry, env))
@@ -408,7 +410,7 @@ async def open_service(
             metrics,
             health,
             registry,
-            engine=lambda: detector.engine,
+            seen=lambda: detector.seen,
             checkpoint_ms=lambda: ladder.newest_written_ms,
             now_ms=now_ms,
         )

@@ -206,6 +206,14 @@ class SqliteSettings(_Section):
     path: LocalPath | None = None
 
 
+_OF_VERSION_1 = ("retention_policy", "username", "password_env", "password_file")
+_OF_OTHER_VERSIONS = {
+    1: ("org", "bucket", "token_env", "token_file"),
+    2: ("database", *_OF_VERSION_1),
+    3: _OF_VERSION_1,
+}
+
+
 class InfluxSettings(_Section):
     """InfluxDB, or a server that speaks its write API. `password` and `token` read the secret when called."""
 

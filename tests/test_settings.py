@@ -258,3 +258,19 @@ def test_files_are_looked_for_in_the_folder(tmp_path: Path) -> None:
 def test_broker_defaults_stand_alone() -> None:
     assert BrokerSettings().port == 1883
     assert BrokerSettings().password({}) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "needed", "other"),
+    [
+        (1, "database: d", "org: o"),
+        (1, "database: d", "token_env: T"),
+        (2, "org: o, bucket: b", "username: u"),
+        (2, "org: o, bucket: b", "database: d"),
+        (3, "database: d", "retention_policy: r"),
+    ],
+)
+def test_what_belongs_to_another_version_is_said(version: int, needed: str, other: str, tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_text(f"influx: {{version: {version}, {needed}, {other}}}\n")
+    with pytest.raises(ConfigError, match=f"{other.split(':')[0]} has no effect with version {version}"):
+        load_settings(tmp_path, {"T": "secret"})

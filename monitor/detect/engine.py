@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.calendars import offset_problem
 from monitor.detect.findings import SEGMENT_KINDS, TOO_LATE, Found, Namer
-from monitor.detect.history import History, Snapshot
+from monitor.detect.history import Anchor, History, Snapshot
 from monitor.detect.kernels.advance import advance
 from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
 from monitor.detect.params import (
@@ -35,6 +35,8 @@ from monitor.registry import Registry
 from monitor.results import RULES, Event, EventScope, LedgerEntry, LedgerScope, Step
 
 DAY_MS = 86_400_000
+PORTION_DEVICES = 10_000
+"""Buildings with together about so many devices are computed again at once: a week of theirs is some 200 MB."""
 
 
 @dataclass(slots=True)
@@ -321,9 +323,14 @@ class Engine:
             self._namer.compare(events, figures, groups, found, everything=whole_window)
 
     def _compute_again(self, wanted: NDArray[np.bool_], end: int, found: Found) -> None:
-        """From the newest anchor that knows nothing of what comes late, building by building."""
-        todo = wanted.copy()
+        """From the newest anchor that knows nothing of what comes late, so many buildings at a time that their past
+        fits into memory."""
         anchors = list(self.history.anchors())
+        portion = self.registry.device_start[:-1] // PORTION_DEVICES
+        for number in np.unique(portion[wanted]).tolist():
+            self._compute_portion(wanted & (portion == number), anchors, end, found)
+
+    def _compute_portion(self, todo: NDArray[np.bool_], anchors: list[Anchor], end: int, found: Found) -> None:
         for number, anchor in enumerate(anchors):
             arrays = anchor.arrays
             for building in np.flatnonzero(todo).tolist():
