@@ -253,6 +253,10 @@ class InfluxSettings(_Section):
             (self.version == 1 and not self.database, "InfluxDB 1 needs database"),
             (self.version == 2 and not (self.bucket and self.org is not None), "InfluxDB 2 needs org and bucket"),
             (self.version == 3 and not (self.database or self.bucket), "InfluxDB 3 needs database (or bucket)"),
+            *(
+                (getattr(self, name) is not None, f"{name} has no effect with version {self.version}; take it out")
+                for name in _OF_OTHER_VERSIONS[self.version]
+            ),
         )
         return self
 
