@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.assembly import open_service
 from monitor.config import load_registry, load_settings
 from monitor.detection import Detection
 from monitor.errors import JournalError, StoreError
@@ -16,7 +17,7 @@ from monitor.journal.checkpoint import Checkpoint
 from monitor.readings import ReadingColumns
 from monitor.registry import Registry
 from monitor.results import LedgerEntry, Step
-from monitor.service import Service, open_service
+from monitor.running import Service
 from monitor.store.protocol import Applied
 from tests.small_site import NOW_MS
 from tests.test_past_verdicts import METER, UNIT, Plant, power, registry_of

@@ -13,7 +13,8 @@ from monitor.config import load_registry
 from monitor.demo.view import State
 from monitor.demo.watch import Watch
 from monitor.errors import MonitorError
-from monitor.service import Service, serve
+from monitor.running import Service
+from monitor.service import serve
 from monitor.settings import BrokerSettings, JournalSettings, MetricsSettings, Settings
 from monitor.simulate.broker import embedded_broker
 from monitor.simulate.delivery import deliveries
