@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect.jit import kernel
-from monitor.detect.kernels.ac import AcParams, AcState, digest_events, judge_ac, read_ac
+from monitor.detect.kernels.ac import AcParams, AcState, judge_ac, read_ac
 from monitor.detect.kernels.common import (
     EVENT_COLUMNS,
     GROUP_COLUMNS,
@@ -16,6 +16,7 @@ from monitor.detect.kernels.common import (
     room_for_ints,
     room_for_reals,
 )
+from monitor.detect.kernels.events import digest_events
 from monitor.detect.kernels.meters import CHANGED, LEDGER_PER_READING, LOOK_AHEAD, MeterParams, MeterState, read_meter
 from monitor.detect.kernels.rules import PEAK_BUDGET, PEAK_DEMAND, judge_budget, judge_demand
 from monitor.detect.params import Params

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect.jit import kernel
-from monitor.detect.kernels.ac import put_event
 from monitor.detect.kernels.common import CORRECTED, HOUR_MS, NO_DATA, NO_REASON, SCOPE, greater
+from monitor.detect.kernels.events import put_event
 from monitor.detect.params import Params
 from monitor.detect.state import NONE, State
 
