@@ -35,10 +35,11 @@ $(SETUP): pyproject.toml constraints.txt
 
 # The servers that tests start and stop themselves.
 services:
-	@if PATH="$$PATH:/usr/sbin" command -v mosquitto influxd victoria-metrics openssl > /dev/null 2>&1 \
-	    && [ "$$(PATH="$$PATH:/usr/sbin" command -v mosquitto influxd victoria-metrics openssl | wc -l)" = 4 ]; then :; \
+	@for program in mosquitto influxd victoria-metrics openssl; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$program > /dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $(PACKAGES); \
-	else echo "servers are missing, their tests are skipped: apt-get install $(PACKAGES)" >&2; fi
+	else echo "not installed:$$missing; their tests are skipped. As root: apt-get install $(PACKAGES)" >&2; fi
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
