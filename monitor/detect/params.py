@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,7 +188,7 @@ def build_params(registry: Registry, layout: Layout, calendars: Calendars) -> Pa
     ac_starts = _starts(_ints(len(calendar.start_ms) for calendar in calendars.acs))
     index = _ints(calendars.of_building)
 
-    def joined(parts: list[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
+    def joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
         return np.concatenate([np.asarray(part, dtype=dtype) for part in parts]) if parts else np.empty(0, dtype)
 
     return Params(
@@ -223,13 +223,13 @@ def build_params(registry: Registry, layout: Layout, calendars: Calendars) -> Pa
         off_delay_ms=_ints(_ms(policy.ac.clear_duration_s) for policy in policies),
         period_lo=period_starts[:-1][index],
         period_hi=period_starts[1:][index],
-        period_start=joined([c.start_ms for c in calendars.periods], np.int64),  # type: ignore[arg-type]  # one dtype
-        period_code=joined([c.period for c in calendars.periods], np.int64),  # type: ignore[arg-type]  # one dtype
-        period_peak=joined([c.peak for c in calendars.periods], np.bool_),  # type: ignore[arg-type]  # one dtype
-        occurrence_start=joined([c.occurrence_start_ms for c in calendars.periods], np.int64),  # type: ignore[arg-type]
-        occurrence_end=joined([c.occurrence_end_ms for c in calendars.periods], np.int64),  # type: ignore[arg-type]
+        period_start=joined([c.start_ms for c in calendars.periods], np.int64),
+        period_code=joined([c.period for c in calendars.periods], np.int64),
+        period_peak=joined([c.peak for c in calendars.periods], np.bool_),
+        occurrence_start=joined([c.occurrence_start_ms for c in calendars.periods], np.int64),
+        occurrence_end=joined([c.occurrence_end_ms for c in calendars.periods], np.int64),
         ac_lo=ac_starts[:-1][index],
         ac_hi=ac_starts[1:][index],
-        ac_start=joined([c.start_ms for c in calendars.acs], np.int64),  # type: ignore[arg-type]  # one dtype
-        ac_flags=joined([c.flags for c in calendars.acs], np.int64),  # type: ignore[arg-type]  # one dtype
+        ac_start=joined([c.start_ms for c in calendars.acs], np.int64),
+        ac_flags=joined([c.flags for c in calendars.acs], np.int64),
     )

@@ -215,37 +215,9 @@ def read_meter(
             continue
         earliest = min(earliest, t)
 
-        if source == 1:
-            if not np.isnan(rate) and greater(reported, rate):
-                n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 1, t, reported)
-                continue
-            t0 = base_t
-            if t0 != NONE:
-                amount = (max(base_v, 0.0) + max(reported, 0.0)) / 2.0 * ((t - t0) / HOUR_MS)
-                # Most segments stay within one interval. Here, because a call with arrays costs more than the sum.
-                if t0 >= place[HERE_MS] and t <= place[HERE_MS] + length and t - t0 <= max_gap_ms:
-                    measured[place[HERE] - window_start] += amount
-                    covered_ms[place[HERE] - window_start] += t - t0
-                    place[CHANGED] = min(place[CHANGED], place[HERE])
-                elif add_segment(
-                    length,
-                    max_gap_ms,
-                    t0,
-                    t,
-                    amount,
-                    False,
-                    window_start,
-                    peak,
-                    occurrence,
-                    measured,
-                    estimated,
-                    inside,
-                    covered_ms,
-                    place,
-                ):
-                    n_ledger = note(ledger, amounts, n_ledger, GAP, d, 1, t, amount)
-            base_t = t
-            base_v = reported
+        is_power = source == 1
+        if is_power and not np.isnan(rate) and greater(reported, rate):
+            n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, source, t, reported)
             continue
 
         queue_ts[0], queue_value[0] = t, reported
@@ -257,15 +229,17 @@ def read_meter(
             if t0 == NONE:
                 base_t, base_v = t1, v1
                 continue
-            case = classify(rate, top, jitter, t0, v0, t1, v1)
             waiting = suspects[d]
+            case = FITS if is_power else classify(rate, top, jitter, t0, v0, t1, v1)
             if waiting > 0 and case == JITTERS and not rolls_over(rate, top, t0, v0, t1, v1):
                 case = SUSPECT  # only a fit or a rollover clears those before it
             if case != SUSPECT:
                 for j in range(waiting):
                     n_ledger = note(ledger, amounts, n_ledger, OUTLIER, d, 0, suspect_ts[j], suspect_value[j] - v0)
                 suspects[d] = 0
-                if case == FITS:
+                if is_power:
+                    amount = (max(v0, 0.0) + max(v1, 0.0)) / 2.0 * ((t1 - t0) / HOUR_MS)
+                elif case == FITS:
                     amount = max(0.0, v1 - v0)
                 elif case == ROLLS_OVER:
                     rolled = top - v0 + v1
@@ -294,7 +268,7 @@ def read_meter(
                     covered_ms,
                     place,
                 ):
-                    n_ledger = note(ledger, amounts, n_ledger, GAP, d, 0, t1, amount)
+                    n_ledger = note(ledger, amounts, n_ledger, GAP, d, source, t1, amount)
                 base_t = t1
                 base_v = v0 if case == JITTERS else v1
                 continue
