@@ -180,7 +180,6 @@ async def open_service(
             detector,
             settle_s=settings.settle_s,
             checkpoint_interval_s=settings.checkpoint.interval_s,
-            now_ms=now_ms,
             on_applied=on_applied,
             on_checkpoint=reporter.checkpoint,
         )

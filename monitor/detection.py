@@ -32,7 +32,6 @@ class Detection:
         *,
         settle_s: float,
         checkpoint_interval_s: float,
-        now_ms: Callable[[], int],
         on_applied: Callable[[Applied, int | None], None],
         on_checkpoint: Callable[[JournalError | None], None] = lambda error: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -42,7 +41,6 @@ class Detection:
         self.detector = detector
         self._settle_s = settle_s
         self._checkpoint_interval_s = checkpoint_interval_s
-        self._now_ms = now_ms
         self._on_applied = on_applied
         self._on_checkpoint = on_checkpoint
         self._monotonic = monotonic

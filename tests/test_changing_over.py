@@ -36,9 +36,7 @@ def test_work_that_has_begun_is_waited_for_by_a_caller_that_is_cancelled(tmp_pat
         done.append("work")
 
     async def cancel_in_the_middle() -> None:
-        detection = Detection(
-            plant.detector, settle_s=0, checkpoint_interval_s=60, now_ms=lambda: NOW_MS, on_applied=lambda *_: None
-        )
+        detection = Detection(plant.detector, settle_s=0, checkpoint_interval_s=60, on_applied=lambda *_: None)
         asking = asyncio.create_task(detection.exclusively(work))
         await asyncio.to_thread(begun.wait, DEADLINE_S)
         asking.cancel()
