@@ -24,10 +24,13 @@ from monitor.journal.checkpoint import Checkpoint, CheckpointLadder
 from monitor.journal.segments import Journal
 from monitor.readings import ReadingColumns
 from monitor.recovery import (
+    CONFIGURATION,
     CheckpointHistory,
     as_arrays,
     as_snapshot,
     carry_ladder,
+    identity_of,
+    mark_of,
     move_base,
     needed_from,
 )
@@ -91,7 +94,7 @@ class Detector:
         self._on_trouble = on_trouble
         self._sleep = sleep
         self._is_stopping = is_stopping
-        self._identity: Identity = identity(registry)
+        self._mark = mark_of(identity(registry))
         self._history = CheckpointHistory(journal, ladder, registry)
         self.engine = Engine(registry, self._history, horizon_ms=horizon_ms)
         self.seen = self._look()
@@ -117,8 +120,8 @@ class Detector:
             today = self.registry
             if (
                 before is not None
-                and newest.meta["identity"] != self._identity
-                and newest.meta["identity"] == identity(before)
+                and newest.meta[CONFIGURATION] != self._mark.digest
+                and newest.meta[CONFIGURATION] == mark_of(identity(before)).digest
             ):
                 self._begin(before)
                 self._carry(newest, before)
@@ -128,21 +131,22 @@ class Detector:
             self._carry(newest, today)
         applied = self._apply(self.engine.recover(self._store.events_since, end))
         self.position = end
+        self._ladder.forget()
         return applied
 
     def _begin(self, registry: Registry) -> None:
         """Everything that belongs to a registry, anew."""
         self._journal.set_devices([device.id for device in registry.devices])
         self.registry = registry
-        self._identity = identity(registry)
+        self._mark = mark_of(identity(registry))
         self._history = CheckpointHistory(self._journal, self._ladder, registry)
         self.engine = Engine(registry, self._history, horizon_ms=self._horizon_ms)
 
     def _carry(self, newest: Checkpoint, registry: Registry) -> None:
         """Sees to it that every checkpoint is one of this registry (an interrupted reload leaves some of another)."""
-        if any(rung.meta["identity"] != self._identity for rung in self._ladder.rungs()):
+        if any(rung.meta[CONFIGURATION] != self._mark.digest for rung in self._ladder.rungs()):
             carry_ladder(
-                self._ladder, as_snapshot(newest), newest.meta["identity"], registry, self._identity, self._journal.end
+                self._ladder, as_snapshot(newest), identity_of(newest), registry, identity(registry), self._journal.end
             )
 
     def take(self, columns: ReadingColumns, end: int) -> Applied:
@@ -161,7 +165,7 @@ class Detector:
             moved = move_base(
                 self._history, base, head, self.position, horizon_ms=self._horizon_ms, keep_ms=self._keep_ms
             )
-            self._ladder.replace(base, as_arrays(moved), {**base.meta, "moved_ms": now_ms})
+            self._ladder.replace(base, as_arrays(moved, self._mark), {**base.meta, "moved_ms": now_ms})
         for rung in self._ladder.superfluous(now_ms):
             self._ladder.delete(rung)
         self._journal.drop(needed_from(self._ladder.rungs(), self.registry))
@@ -172,7 +176,7 @@ class Detector:
         Everything that can fail on the new configuration is done by whoever made the registry. A JournalError that is
         retryable left the old one in force; after any other error the service has to start again."""
         # 1. Nothing of the past is left open to the new rules.
-        old, old_identity, new = self.registry, self._identity, identity(registry)
+        old, old_identity, new = self.registry, identity(self.registry), identity(registry)
         applied = self._apply(self.engine.freeze())
         head = self.engine.snapshot(self.position)
         # 2. The state so far, and new devices' numbers, are on disk.
@@ -184,7 +188,7 @@ class Detector:
             self._apply(self.engine.recover(self._store.events_since, self.position))
             raise
         try:
-            self._apply(Step(events=self._closing(registry, new)))
+            self._apply(Step(events=self._closing(registry, old_identity, new)))
             # 3. Every checkpoint becomes one of the new configuration. From here on there is no way back.
             try:
                 carry_ladder(self._ladder, head, old_identity, registry, new, self.position)
@@ -203,8 +207,8 @@ class Detector:
 
     def _write(self, snapshot: Snapshot, position: int) -> None:
         now_ms = self._now_ms()
-        meta: dict[str, Any] = {"identity": self._identity, "position": position, "moved_ms": now_ms}
-        self._ladder.write(position, as_arrays(snapshot), meta, now_ms)
+        meta: dict[str, Any] = {CONFIGURATION: self._mark.digest, "position": position, "moved_ms": now_ms}
+        self._ladder.write(position, as_arrays(snapshot, self._mark), meta, now_ms)
 
     def _apply(self, step: Step) -> Applied:
         """Until the store has it. A store that fails holds back what comes after it, and loses nothing."""
@@ -228,10 +232,10 @@ class Detector:
         state = self.engine.state
         return Seen(self.registry, state.last_ts.max(axis=1), state.clock.copy(), self.engine.late_readings)
 
-    def _closing(self, registry: Registry, new: Identity) -> list[Event]:
+    def _closing(self, registry: Registry, old: Identity, new: Identity) -> list[Event]:
         """Open events of what the new configuration no longer judges: out of scope as of the building's clock."""
         closing = []
-        is_changed = changed_buildings(self._identity, new)
+        is_changed = changed_buildings(old, new)
         changed = {building.id for building, new in zip(registry.buildings, is_changed, strict=True) if new}
         kept = {building.id for building in registry.buildings}
         since = {building.id: 1 << 61 for building in self.registry.buildings}

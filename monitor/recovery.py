@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,9 @@ POSITION = "position"
 """int64[buildings] in a checkpoint: the first reading of each building that is not in its state."""
 CUT = "cut_ms"
 """int64[buildings] in a checkpoint: see `monitor.detect.history.Anchor.cut_ms`."""
+MADE_UNDER = "made_under"
+CONFIGURATION = "configuration"
+"""See `Mark`."""
 GROUP_DEVICES = 25_000
 """So many devices have their oldest state moved at once: a bound for memory."""
 SILENT_KEEP_MS = 35 * 86_400_000
@@ -36,9 +41,30 @@ def as_snapshot(rung: Checkpoint) -> Snapshot:
     return Snapshot(arrays, np.array(rung.array(POSITION), np.int64), np.array(rung.array(CUT), np.int64))
 
 
-def as_arrays(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+class Mark(NamedTuple):
+    """The identity of a configuration as checkpoints hold it: all of it is read only where it is another one, since of
+    a large site it takes tens of megabytes."""
+
+    digest: str
+    """Stands in a checkpoint's meta as CONFIGURATION."""
+    text: NDArray[np.uint8]
+    """The identity as JSON, an array of the checkpoint."""
+
+
+def mark_of(made_under: Identity) -> Mark:
+    text = json.dumps(made_under, ensure_ascii=False, separators=(",", ":")).encode()
+    return Mark(hashlib.sha256(text).hexdigest(), np.frombuffer(text, np.uint8))
+
+
+def identity_of(rung: Checkpoint) -> Identity:
+    """The configuration under which a checkpoint was made. Raises JournalError."""
+    made_under: Identity = json.loads(rung.array(MADE_UNDER).tobytes())
+    return made_under
+
+
+def as_arrays(snapshot: Snapshot, mark: Mark) -> dict[str, NDArray[Any]]:
     """What a checkpoint of it holds."""
-    return {**(snapshot.arrays or {}), POSITION: snapshot.position, CUT: snapshot.cut_ms}
+    return {**(snapshot.arrays or {}), POSITION: snapshot.position, CUT: snapshot.cut_ms, MADE_UNDER: mark.text}
 
 
 class CheckpointHistory:
@@ -78,7 +104,7 @@ def carry_ladder(
 
     Where a building changed, what was judged before stays: its earlier states are replaced by the head, so that nothing
     before `end` is computed again under the new rules."""
-    changed = changed_buildings(head_identity, new)
+    changed, mark = changed_buildings(head_identity, new), mark_of(new)
     layout = build_layout(registry)
     if head.arrays is None:
         raise JournalError("no state to carry over: a checkpoint is written before the first reload")
@@ -97,7 +123,7 @@ def carry_ladder(
             cut_ms[row] = head.cut_ms[old_rows[building.id]]
     new_head = Snapshot({name: getattr(state, name) for name in AXES}, position, cut_ms)
     for rung in list(ladder.rungs()):
-        before = rung.meta["identity"]
+        before = identity_of(rung)
         moved = carry({name: rung.array(name) for name in AXES}, before, registry, new)
         rows = {building: row for row, building in enumerate(before["buildings"])}
         its_position, its_cut_ms = position.copy(), cut_ms.copy()
@@ -112,7 +138,7 @@ def carry_ladder(
                 its_position[row] = rung_position[rows[building.id]]
                 its_cut_ms[row] = rung_cut_ms[rows[building.id]]
         converted = Snapshot({name: getattr(moved, name) for name in AXES}, its_position, its_cut_ms)
-        ladder.replace(rung, as_arrays(converted), {**rung.meta, "identity": new})
+        ladder.replace(rung, as_arrays(converted, mark), {**rung.meta, CONFIGURATION: mark.digest})
     return new_head
 
 

@@ -144,6 +144,10 @@ class CheckpointLadder:
         """Newest first. Of damaged ones only those are noticed, and taken away, that cannot be opened."""
         return filter(None, map(self._open, reversed(self._paths())))
 
+    def forget(self) -> None:
+        """Lets go of opened files: what was read of one whole counts as memory as long as it is open."""
+        self._opened.clear()
+
     def oldest(self) -> Checkpoint:
         """Raises JournalError if there is none."""
         for rung in filter(None, map(self._open, self._paths())):
