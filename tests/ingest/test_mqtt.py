@@ -18,6 +18,7 @@ from monitor.ingest.intake import IntakeSettings
 from monitor.ingest.message import Message
 from monitor.ingest.mqtt import BrokerLink, LinkStatus
 from monitor.ingest.sessions import SubscriptionFile
+from monitor.readings import ReadingColumns
 from monitor.settings import BrokerSettings
 from tests.decoders.made import ARRIVAL_MS
 from tests.ingest.made import Made, until
@@ -229,7 +230,13 @@ def test_a_journal_that_fails_holds_acknowledgements(broker: Mosquitto, tmp_path
 def test_stop_acknowledges_all_that_was_committed(broker: Mosquitto, tmp_path: Path) -> None:
     async def scenario() -> None:
         link = link_of(settings(broker, receive_maximum=50), tmp_path)
-        async with Made([link], settings=IntakeSettings(commit_interval_ms=3_600_000)) as made:
+
+        async def until_it_stops(columns: ReadingColumns, earliest_ms: int) -> None:
+            # Detection is slow, so that the stop comes while there is more, however quick the machine.
+            await made.intake._halt.wait()
+
+        options = IntakeSettings(commit_interval_ms=3_600_000)
+        async with Made([link], settings=options, on_committed=until_it_stops) as made:
             await until(lambda: link.status.connected)
             with Publisher(broker.port) as publisher:
                 for number in range(500):
