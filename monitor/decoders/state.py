@@ -1,0 +1,94 @@
+"""What a source remembers from one message to the next, within a bound, so that a restart changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["SourceState"]
+
+_MAX_ENTRIES = 50_000
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+class SourceState:
+    """Entries by key; values are what msgspec can encode: None, bool, int, float, str, bytes, lists, dicts.
+
+    Who changes a value that `get` gave says so by `put`. A tuple comes back as a list after a restart. The entries that
+    were not used for longest go first when there are more than `max_entries`, or more than `max_bytes` as they were
+    last written down.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, bytes] | None = None,
+        *,
+        max_entries: int = _MAX_ENTRIES,
+        max_bytes: int = _MAX_BYTES,
+    ) -> None:
+        """entries: what `changes` gave, put together, the longest unused first."""
+        self._values: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}
+        self._bytes = 0
+        self._changed: dict[str, None] = {}
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        for key, encoded in (entries or {}).items():
+            self._values[key] = msgspec.msgpack.decode(encoded)
+            self._resize(key, len(encoded))
+        self.evicted = 0
+        """Entries that had to make room."""
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: str) -> Any:
+        """The value, or None. It counts as used now."""
+        values = self._values
+        value = values.pop(key, None)
+        if value is not None:
+            values[key] = value
+        return value
+
+    def put(self, key: str, value: Any) -> None:
+        values = self._values
+        values.pop(key, None)
+        values[key] = value
+        self._changed[key] = None
+        if len(values) > self._max_entries:
+            self._evict()
+
+    def discard(self, key: str) -> None:
+        if self._values.pop(key, None) is not None:
+            self._changed[key] = None
+            self._resize(key, 0)
+
+    def changes(self) -> dict[str, bytes | None]:
+        """What was put since the last call, encoded; None: it is gone."""
+        if not self._changed:
+            return {}
+        changed: dict[str, bytes | None] = {}
+        for key in self._changed:
+            value = self._values.get(key)
+            changed[key] = None if value is None else msgspec.msgpack.encode(value)
+            self._resize(key, len(changed[key] or b""))
+        self._changed = {}
+        while self._bytes > self._max_bytes and len(self._values) > 1:
+            changed[self._evict()] = None
+            self._changed = {}
+        return changed
+
+    def _evict(self) -> str:
+        oldest = next(iter(self._values))
+        del self._values[oldest]
+        self._changed[oldest] = None
+        self._resize(oldest, 0)
+        self.evicted += 1
+        return oldest
+
+    def _resize(self, key: str, size: int) -> None:
+        self._bytes += size - self._sizes.pop(key, 0)
+        if size:
+            self._sizes[key] = size

@@ -1,0 +1,111 @@
+"""What messages yield, one plain line a finding: how a gateway is tried before it is connected, and how formats are
+tested."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from monitor.decoders.decoded import DETAIL_CHARS, Limits
+from monitor.decoders.formats import FORMATS
+from monitor.decoders.mapping import MONITORED, arrival_ms, check_size
+from monitor.decoders.options import Options
+from monitor.decoders.state import SourceState
+from monitor.decoders.values import Found, Rejected, UnreadableError, Value
+from monitor.detect.rejection import REASONS, rejection
+from monitor.ingest.message import Message
+
+__all__ = ["Trial"]
+
+_IS_AC = np.array([False, True])
+
+
+class Trial:
+    """Reads a sequence of messages as one source does, without devices.
+
+    A reading is a line `{"source_id", "quantity", "value", "ts"}` in canonical units, ts in ISO 8601 UTC; other lines
+    have the key `rejected`, `ignored`, `flagged` or `requested`.
+    """
+
+    def __init__(
+        self,
+        format_name: str,
+        options: Options | None = None,
+        limits: Limits | None = None,
+        *,
+        state: SourceState | None = None,
+    ) -> None:
+        """Raises KeyError for a format that is none of `FORMATS`."""
+        self.state = SourceState() if state is None else state
+        self._found = Found(self.state)
+        self._format = FORMATS[format_name].make(options or Options(), self.state)
+        self._limits = limits or Limits()
+
+    def read(self, message: Message) -> Iterator[dict[str, Any]]:
+        found = self._found
+        found.clear()
+        try:
+            check_size(message, self._limits)
+            self._format.read(message, found)
+            found.end_message()
+        except UnreadableError as error:
+            found.clear()
+            found.reject(error.reason, error.detail)
+        lines, rejected, ignored = self._judged(message)
+        yield from lines
+        for reject in [*found.rejected, *rejected]:
+            yield {"rejected": reject.reason, "detail": reject.detail[:DETAIL_CHARS], "topic": message.topic}
+        ignored = [*found.ignored, *ignored]
+        if not (lines or rejected or ignored or found.rejected):
+            ignored = ["no_reading"]
+        for reason in dict.fromkeys(ignored):
+            yield {"ignored": reason, "topic": message.topic}
+        for reason in dict.fromkeys(found.flagged):
+            yield {"flagged": reason, "topic": message.topic}
+        for request in found.requests:
+            yield {"requested": request.topic}
+
+    def _judged(self, message: Message) -> tuple[list[dict[str, Any]], list[Rejected], list[str]]:
+        values: list[tuple[Value, int]] = []
+        ignored: list[str] = []
+        for value in self._found.values:
+            ts_ms = arrival_ms(message) if value.ts_ms is None else value.ts_ms
+            if ts_ms is None:
+                ignored.append("retained_without_time")
+            else:
+                values.append((value, ts_ms))
+        quantity = [MONITORED[value.quantity] for value, _ in values]
+        age_d = self._limits.max_age_d
+        reasons = rejection(
+            np.array([is_ac for _, is_ac in quantity], np.int64),
+            np.array([number for number, _ in quantity], np.int64),
+            np.array([min(max(ts_ms, 0), 1 << 62) for _, ts_ms in values], np.int64),
+            np.array([value.value for value, _ in values], np.float64),
+            _IS_AC,
+            latest_ms=message.received_ms + round(self._limits.max_future_s * 1000),
+            earliest_ms=None if age_d is None else message.received_ms - round(age_d * 86_400_000),
+        ).tolist()
+        lines: list[dict[str, Any]] = []
+        rejected: list[Rejected] = []
+        for (value, ts_ms), reason in zip(values, reasons, strict=True):
+            if reason:
+                detail = f"{value.source_id} {value.quantity}: {value.value!r}, ts {ts_ms}"
+                rejected.append(Rejected(REASONS[reason], detail))
+            else:
+                lines.append(
+                    {
+                        "source_id": value.source_id,
+                        "quantity": value.quantity,
+                        "value": value.value + 0.0,  # -0.0 becomes 0.0
+                        "ts": _iso(ts_ms),
+                    }
+                )
+        return lines, rejected, ignored
+
+
+def _iso(ts_ms: int) -> str:
+    moment = dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=ts_ms)  # noqa: DTZ001  # Z is added
+    return moment.isoformat(timespec="milliseconds" if ts_ms % 1000 else "seconds") + "Z"

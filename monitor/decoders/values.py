@@ -1,0 +1,177 @@
+"""What a format finds in a message, before anybody asks which device it is of.
+
+A format knows payloads and nothing else: no registry, no clock, no disk. It reads one message after the other, puts
+what it finds into a `Found`, and keeps what later messages need in its `SourceState`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, Protocol
+
+from monitor.decoders.state import SourceState
+from monitor.errors import DecodeError
+from monitor.ingest.message import Message
+
+__all__ = ["QUANTITIES", "Format", "Found", "Measured", "Rejected", "Request", "UnreadableError", "Value"]
+
+Measured = Literal[
+    "register",
+    "export_register",
+    "power_kw",
+    "on",
+    "mode",
+    "setpoint_c",
+    "room_c",
+    "water_m3",
+    "gas_m3",
+    "heat_kwh",
+]
+"""What gateways measure of what the monitor wants [kWh, kWh, kW with import positive, 0/1, mode 0 to 5, °C, °C, m3, m3,
+kWh]."""
+QUANTITIES: tuple[Measured, ...] = (
+    "register",
+    "export_register",
+    "power_kw",
+    "on",
+    "mode",
+    "setpoint_c",
+    "room_c",
+    "water_m3",
+    "gas_m3",
+    "heat_kwh",
+)
+
+_NO_TEMPERATURE = frozenset(
+    {-127.0, -128.0, 127.0, 127.5, 128.0, 255.0, 655.35, 327.67, -327.68, 3276.7, -3276.8, 6553.5, 32767.0, 65535.0}
+)
+"""What sensors that are not there report: DS18B20 without a probe, integers with all bits set, at usual scales."""
+_TEMPERATURES = frozenset({"room_c", "setpoint_c"})
+_MAX_PARTS = 16
+"""Registers that may add up to one."""
+_COLDEST_C, _HOTTEST_C = -60.0, 120.0
+
+
+class UnreadableError(DecodeError):
+    """Nothing can be read from this payload. `detail` says why, without the reason."""
+
+    def __init__(self, detail: str, reason: str = "malformed") -> None:
+        super().__init__(reason, detail)
+        self.detail = detail
+
+
+class Value(NamedTuple):
+    """One reading under the payload's own names, in the unit of its quantity."""
+
+    source_id: str
+    """The id that the payload gives, else the topic's, parts joined by `/`."""
+    quantity: Measured
+    value: float
+    ts_ms: int | None
+    """UTC; None: the message says nothing of when, so it is its arrival."""
+    name: str = ""
+    """How the payload calls the value: key, metric, tag or control. `field` of devices.csv is held against it."""
+
+
+class Rejected(NamedTuple):
+    reason: str
+    detail: str
+    readings: int = 1
+
+
+class Request(NamedTuple):
+    """A message that a format asks its gateway for. `key`: one request for each key, within reason."""
+
+    key: str
+    topic: str
+    payload: bytes
+
+
+class Found:
+    """What the messages of one source hold: filled by its format, emptied after each message by whoever reads it."""
+
+    def __init__(self, state: SourceState) -> None:
+        self.values: list[Value] = []
+        self.rejected: list[Rejected] = []
+        self.ignored: list[str] = []
+        """Why something is no reading and no mistake: command, heartbeat, duplicate, no_value, …"""
+        self.flagged: list[str] = []
+        """What a reading was taken in spite of: ambiguous_time."""
+        self.requests: list[Request] = []
+        self._state = state
+        self._parts: dict[tuple[str, Measured], tuple[dict[str, float], int | None, str, bool]] = {}
+
+    def add(self, source_id: str, quantity: Measured, value: float, ts_ms: int | None, name: str = "") -> None:
+        """One reading, in the unit of its quantity. What stands for "nothing measured" is recognised here."""
+        if quantity in _TEMPERATURES and math.isfinite(value):
+            is_probe = _COLDEST_C <= value <= _HOTTEST_C and value not in _NO_TEMPERATURE
+            if not is_probe or (value == 0.0 and quantity == "setpoint_c"):  # no unit can be set to 0: "unknown"
+                self.ignored.append("no_value")
+                return
+        self.values.append(Value(source_id, quantity, value, ts_ms, name))
+
+    def add_part(
+        self,
+        source_id: str,
+        quantity: Measured,
+        part: str,
+        value: float,
+        ts_ms: int | None,
+        name: str = "",
+        *,
+        alone: bool = True,
+    ) -> None:
+        """One of several registers (tariffs) that add up to `quantity`. Parts that this message does not have are
+        taken as they were last; a total in the same message makes them superfluous. alone=False: the parts come in
+        messages of their own, so nothing is said before a second one is known."""
+        key = source_id, quantity
+        parts = self._parts[key][0] if key in self._parts else {}
+        if len(parts) < _MAX_PARTS:
+            parts[part] = value
+        self._parts[key] = parts, ts_ms, name, alone
+
+    def reject(self, reason: str, detail: str) -> None:
+        """A reading, or a part of the message, that ends in quarantine."""
+        self.rejected.append(Rejected(reason, detail))
+
+    def ignore(self, reason: str) -> None:
+        self.ignored.append(reason)
+
+    def flag(self, reason: str) -> None:
+        self.flagged.append(reason)
+
+    def end_message(self) -> None:
+        """Called once after each message, by whoever reads it."""
+        if not self._parts:
+            return
+        waiting, self._parts = self._parts, {}
+        totals = {(value.source_id, value.quantity) for value in self.values}
+        for (source_id, quantity), (parts, ts_ms, name, alone) in waiting.items():
+            if (source_id, quantity) in totals:
+                continue
+            key = f"parts/{quantity}/{source_id}"
+            known: dict[str, float] = self._state.get(key) or {}
+            if any(known.get(part) != value for part, value in parts.items()):
+                known = {**known, **parts} if len(known) < _MAX_PARTS else parts
+                self._state.put(key, known)
+            if alone or len(known) > 1:
+                self.add(source_id, quantity, math.fsum(known.values()), ts_ms, name)
+
+    def clear(self) -> None:
+        """Forget the message."""
+        for each in (self.values, self.rejected, self.ignored, self.flagged, self.requests):
+            each.clear()
+        self._parts.clear()
+
+
+class Format(Protocol):
+    """One format, for one source.
+
+    Reading the same message again must be harmless: after a crash the broker sends what was not acknowledged once
+    more, while the state may already know it. State is the `SourceState` and nothing else: a format that is made anew
+    with the same state goes on as if nothing had happened.
+    """
+
+    def read(self, message: Message, found: Found) -> None:
+        """Put what is in the message into `found`. Raises UnreadableError where nothing can be read at all, and nothing
+        else for whatever a payload holds. Time and memory are bounded by a multiple of the payload's length."""
