@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from monitor.decoders.decoded import Limits
-from monitor.decoders.values import Measured, UnreadableError
+from monitor.decoders.values import Measured
 from monitor.ingest.message import Message
 from monitor.readings import Quantity
 
-__all__ = ["MONITORED", "arrival_ms", "check_size"]
+__all__ = ["MONITORED", "arrival_ms"]
 
 MONITORED: dict[Measured, tuple[Quantity, bool]] = {
     "register": (Quantity.REGISTER, False),
@@ -28,10 +27,3 @@ def arrival_ms(message: Message) -> int | None:
     """The time of a reading whose message says nothing of it: its arrival; None if the broker had kept the message,
     for then its arrival says nothing."""
     return None if message.retain else message.received_ms
-
-
-def check_size(message: Message, limits: Limits) -> None:
-    """Raises UnreadableError for a payload that is not looked at."""
-    if len(message.payload) > limits.max_payload_bytes:
-        found = f"{len(message.payload)} bytes, expected at most {limits.max_payload_bytes}"
-        raise UnreadableError(found, "payload_too_large")

@@ -25,11 +25,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decoders.decoded import DETAIL_CHARS, Decoded, Limits, Reject
+from monitor.decoders.decoded import Decoded, Limits
 from monitor.decoders.native_json import Found, MalformedError, Misplaced, read, shown
 from monitor.decoders.native_rows import Rows, empty_rows, first_rows, joined_rows
 from monitor.decoders.native_rules import BAD_TIME, FOREIGN, UNKNOWN
 from monitor.decoders.native_scan import device_table, scan
+from monitor.decoders.rejections import Rejections
 from monitor.detect.rejection import REASONS as ACCEPTANCE
 from monitor.detect.rejection import rejection
 from monitor.ingest.message import Message
@@ -41,8 +42,6 @@ __all__ = ["NativeDecoder"]
 _DAY_MS = 86_400_000
 _NO_QUANTITY = len(QUANTITY_NAMES)
 """In place of a quantity: a key that is none."""
-_MAX_ENTRIES = 100
-"""Quarantine entries of one reason that one message may cause; further ones are counted in the last."""
 _REASONS = (*ACCEPTANCE, "foreign_device")
 _FOREIGN_DEVICE = len(ACCEPTANCE)
 _ANY_GATEWAY = -1
@@ -60,44 +59,6 @@ class _Origin(NamedTuple):
     gateway: NDArray[np.int32]
     arrival_ms: NDArray[np.int64]
     retain: NDArray[np.bool_]
-
-
-class _Bad:
-    """Collects what is rejected, within bounds."""
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self._messages = messages
-        self.rejects: list[Reject] = []
-        self.hit = np.zeros(len(messages), np.bool_)
-        """bool[m]: the message has a rejection."""
-        self._of: Counter[tuple[int, str]] = Counter()
-        self._last: dict[tuple[int, str], int] = {}
-
-    def full(self, message: int, reason: str) -> bool:
-        """Count one more; true where it needs no entry, and no detail, of its own."""
-        key = message, reason
-        self.hit[message] = True
-        self._of[key] += 1
-        if self._of[key] <= _MAX_ENTRIES:
-            self._last[key] = len(self.rejects)
-            return False
-        return True
-
-    def add(self, message: int, reason: str, detail: str) -> None:
-        topic, payload, _, received_ms, _, _ = self._messages[message]
-        if len(detail) > DETAIL_CHARS:
-            detail = detail[: DETAIL_CHARS - 1] + "…"
-        self.rejects.append(Reject(topic, payload, reason, detail, received_ms))
-
-    def finish(self) -> list[Reject]:
-        for key, count in self._of.items():
-            if count > _MAX_ENTRIES:
-                last = self.rejects[self._last[key]]
-                more = count - _MAX_ENTRIES
-                end = f" (and {more} more)"
-                detail = last.detail[: DETAIL_CHARS - len(end)] + end
-                self.rejects[self._last[key]] = last._replace(detail=detail, readings=1 + more)
-        return self.rejects
 
 
 class NativeDecoder:
@@ -118,7 +79,7 @@ class NativeDecoder:
 
     def decode(self, messages: Sequence[Message]) -> Decoded:
         """All readings of a batch. Never raises for what a message holds."""
-        bad = _Bad(messages)
+        bad = Rejections(messages)
         origin, looked_at = self._origin(messages, bad)
         rows, joined, unusual = self._scan(origin)
         ignored: Counter[str] = Counter()
@@ -154,7 +115,7 @@ class NativeDecoder:
         outcome = np.where(taken, np.where(bad.hit, 1, 0), np.where(bad.hit, 2, 3)).astype(np.int8)
         return Decoded(columns, message_of_row, outcome, bad.finish(), ignored)
 
-    def _origin(self, messages: Sequence[Message], bad: _Bad) -> tuple[_Origin, NDArray[np.bool_]]:
+    def _origin(self, messages: Sequence[Message], bad: Rejections) -> tuple[_Origin, NDArray[np.bool_]]:
         payloads: list[bytes] = []
         device_id: list[str] = []
         device: list[int] = []
@@ -211,7 +172,7 @@ class NativeDecoder:
         return rows, joined, unusual
 
     def _read(
-        self, message: int, origin: _Origin, found: list[tuple[int, Found]], ignored: Counter[str], bad: _Bad
+        self, message: int, origin: _Origin, found: list[tuple[int, Found]], ignored: Counter[str], bad: Rejections
     ) -> None:
         """One message the slow way."""
         readings = 0

@@ -4,17 +4,16 @@ tested."""
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from monitor.decoders.decoded import DETAIL_CHARS, Limits
-from monitor.decoders.formats import FORMATS
-from monitor.decoders.mapping import MONITORED, arrival_ms, check_size
-from monitor.decoders.options import Options
+from monitor.decoders.mapping import MONITORED, arrival_ms
+from monitor.decoders.sources import Source, SourceReader
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, Rejected, UnreadableError, Value
+from monitor.decoders.values import Rejected, Value
 from monitor.detect.rejection import REASONS, rejection
 from monitor.ingest.message import Message
 
@@ -30,31 +29,18 @@ class Trial:
     have the key `rejected`, `ignored`, `flagged` or `requested`.
     """
 
-    def __init__(
-        self,
-        format_name: str,
-        options: Options | None = None,
-        limits: Limits | None = None,
-        *,
-        state: SourceState | None = None,
-    ) -> None:
+    def __init__(self, source: Source, limits: Limits | None = None, *, state: SourceState | None = None) -> None:
         """Raises KeyError for a format that is none of `FORMATS`."""
-        self.state = SourceState() if state is None else state
-        self._found = Found(self.state)
-        self._format = FORMATS[format_name].make(options or Options(), self.state)
         self._limits = limits or Limits()
+        self._reader = SourceReader(source, self._limits, state)
+
+    @property
+    def state(self) -> SourceState:
+        return self._reader.state
 
     def read(self, message: Message) -> Iterator[dict[str, Any]]:
-        found = self._found
-        found.clear()
-        try:
-            check_size(message, self._limits)
-            self._format.read(message, found)
-            found.end_message()
-        except UnreadableError as error:
-            found.clear()
-            found.reject(error.reason, error.detail)
-        lines, rejected, ignored = self._judged(message)
+        found = self._reader.read(message)
+        lines, rejected, ignored = self._judged(message, found.values)
         yield from lines
         for reject in [*found.rejected, *rejected]:
             yield {"rejected": reject.reason, "detail": reject.detail[:DETAIL_CHARS], "topic": message.topic}
@@ -68,10 +54,12 @@ class Trial:
         for request in found.requests:
             yield {"requested": request.topic}
 
-    def _judged(self, message: Message) -> tuple[list[dict[str, Any]], list[Rejected], list[str]]:
+    def _judged(
+        self, message: Message, found: Sequence[Value]
+    ) -> tuple[list[dict[str, Any]], list[Rejected], list[str]]:
         values: list[tuple[Value, int]] = []
         ignored: list[str] = []
-        for value in self._found.values:
+        for value in found:
             ts_ms = arrival_ms(message) if value.ts_ms is None else value.ts_ms
             if ts_ms is None:
                 ignored.append("retained_without_time")

@@ -17,6 +17,7 @@ import pytest
 from monitor.decoders.decoded import Limits
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import FieldRule, Options
+from monitor.decoders.sources import Source
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import iso_ms
 from monitor.decoders.trial import Trial
@@ -56,7 +57,7 @@ def plain(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_all(name: str, options: Options, messages: list[Message]) -> list[dict[str, Any]]:
-    trial = Trial(name, options, Limits(max_age_d=None))
+    trial = Trial(Source("test", name, ("#",), options=options), Limits(max_age_d=None))
     return [plain(line) for message in messages for line in trial.read(message)]
 
 
@@ -80,8 +81,9 @@ def test_restart_between_any_two_messages_changes_nothing(folder: Path) -> None:
     whole = read_all(folder.parent.name, options, messages)
     stored: dict[str, bytes] = {}
     interrupted = []
+    source = Source("test", folder.parent.name, ("#",), options=options)
     for message in messages:
-        trial = Trial(folder.parent.name, options, Limits(max_age_d=None), state=SourceState(stored))
+        trial = Trial(source, Limits(max_age_d=None), state=SourceState(stored))
         interrupted += [plain(line) for line in trial.read(message)]
         for key, encoded in trial.state.changes().items():
             stored.pop(key, None)

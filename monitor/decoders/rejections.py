@@ -1,0 +1,54 @@
+"""What a batch of messages holds that cannot be taken, as entries of the quarantine, within bounds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from monitor.decoders.decoded import DETAIL_CHARS, Reject
+from monitor.ingest.message import Message
+
+__all__ = ["MAX_ENTRIES", "Rejections"]
+
+MAX_ENTRIES = 100
+"""Quarantine entries of one reason that one message may cause; further ones are counted in the last."""
+
+
+class Rejections:
+    """Collects what is rejected, within bounds."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        self.rejects: list[Reject] = []
+        self.hit = np.zeros(len(messages), np.bool_)
+        """bool[m]: the message has a rejection."""
+        self._of: Counter[tuple[int, str]] = Counter()
+        self._last: dict[tuple[int, str], int] = {}
+
+    def full(self, message: int, reason: str) -> bool:
+        """Count one more; true where it needs no entry, and no detail, of its own."""
+        key = message, reason
+        self.hit[message] = True
+        self._of[key] += 1
+        if self._of[key] <= MAX_ENTRIES:
+            self._last[key] = len(self.rejects)
+            return False
+        return True
+
+    def add(self, message: int, reason: str, detail: str) -> None:
+        topic, payload, _, received_ms, _, _ = self._messages[message]
+        if len(detail) > DETAIL_CHARS:
+            detail = detail[: DETAIL_CHARS - 1] + "…"
+        self.rejects.append(Reject(topic, payload, reason, detail, received_ms))
+
+    def finish(self) -> list[Reject]:
+        for key, count in self._of.items():
+            if count > MAX_ENTRIES:
+                last = self.rejects[self._last[key]]
+                more = count - MAX_ENTRIES
+                end = f" (and {more} more)"
+                detail = last.detail[: DETAIL_CHARS - len(end)] + end
+                self.rejects[self._last[key]] = last._replace(detail=detail, readings=1 + more)
+        return self.rejects
