@@ -21,14 +21,18 @@ def read_json(payload: bytes) -> Any:
     """The payload as Python's dicts, lists, strings, numbers. Raises UnreadableError.
 
     NaN and Infinity, which are no JSON but are sent all the same, become the floats of that name: the field that has
-    one is lost, not its neighbours. Twice the same key: the last counts.
+    one is lost, not its neighbours. Halves of surrogate pairs, which no encoding can write down again, become `?`.
+    Twice the same key: the last counts.
     """
     try:
         return _decode(payload)
     except (msgspec.DecodeError, RecursionError):
         pass
     try:
-        return json.loads(payload.decode("utf-8-sig").rstrip("\0"))
+        document = json.loads(payload.decode("utf-8-sig").rstrip("\0"))
+        if b"\\ud" in payload or b"\\uD" in payload:
+            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
+        return document
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UnreadableError(f"no JSON: {what}") from None
@@ -72,6 +76,9 @@ def to_number(raw: object) -> float | None:
 
 def shown(raw: object) -> str:
     """Something of a payload for an error text: short and printable."""
-    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
+    try:
+        text = raw[: 4 * _SHOWN].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
+    except (ValueError, RecursionError):  # thousands of digits, or of levels
+        text = type(raw).__name__
     text = text[: _SHOWN + 1].encode("unicode_escape").decode() if not text[: _SHOWN + 1].isprintable() else text
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -14,11 +14,11 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 class SourceState:
-    """Entries by key; values are what msgspec can encode: None, bool, int, float, str, bytes, lists, dicts.
+    """Entries by key; values are what msgspec can encode: bool, int, float, str, bytes, lists, dicts. None is no entry.
 
     Who changes a value that `get` gave says so by `put`. A tuple comes back as a list after a restart. The entries that
-    were not used for longest go first when there are more than `max_entries`, or more than `max_bytes` as they were
-    last written down.
+    were not used for longest go first when there are more than `max_entries`, or more than `max_bytes`, keys among
+    them, as they were last written down.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SourceState:
         self._max_bytes = max_bytes
         for key, encoded in (entries or {}).items():
             self._values[key] = msgspec.msgpack.decode(encoded)
-            self._resize(key, len(encoded))
+            self._resize(key, encoded)
         self.evicted = 0
         """Entries that had to make room."""
 
@@ -53,17 +53,20 @@ class SourceState:
         return value
 
     def put(self, key: str, value: Any) -> None:
+        if value is None:
+            self.discard(key)
+            return
         values = self._values
         values.pop(key, None)
         values[key] = value
         self._changed[key] = None
-        if len(values) > self._max_entries:
+        while len(values) > self._max_entries:
             self._evict()
 
     def discard(self, key: str) -> None:
         if self._values.pop(key, None) is not None:
             self._changed[key] = None
-            self._resize(key, 0)
+            self._resize(key, None)
 
     def changes(self) -> dict[str, bytes | None]:
         """What was put since the last call, encoded; None: it is gone."""
@@ -72,8 +75,8 @@ class SourceState:
         changed: dict[str, bytes | None] = {}
         for key in self._changed:
             value = self._values.get(key)
-            changed[key] = None if value is None else msgspec.msgpack.encode(value)
-            self._resize(key, len(changed[key] or b""))
+            encoded = changed[key] = None if value is None else msgspec.msgpack.encode(value)
+            self._resize(key, encoded)
         self._changed = {}
         while self._bytes > self._max_bytes and len(self._values) > 1:
             changed[self._evict()] = None
@@ -84,11 +87,12 @@ class SourceState:
         oldest = next(iter(self._values))
         del self._values[oldest]
         self._changed[oldest] = None
-        self._resize(oldest, 0)
+        self._resize(oldest, None)
         self.evicted += 1
         return oldest
 
-    def _resize(self, key: str, size: int) -> None:
+    def _resize(self, key: str, encoded: bytes | None) -> None:
+        size = 0 if encoded is None else len(key) + len(encoded)
         self._bytes += size - self._sizes.pop(key, 0)
         if size:
             self._sizes[key] = size

@@ -44,10 +44,10 @@ def epoch_ms(number: float) -> int:
 
 
 def parse_iso(text: str) -> dt.datetime:
-    """ISO 8601, with a zone or without, any number of decimals. Raises BadTimeError."""
+    """ISO 8601, with a zone or without, any number of decimals. Raises BadTimeError, also for what is no text."""
     try:
-        return dt.datetime.fromisoformat(text)
-    except ValueError:
+        return dt.datetime.fromisoformat(text if text[-1:] != "z" else text[:-1] + "Z")
+    except (TypeError, ValueError):
         raise BadTimeError(f"{shown(text)} is no time in ISO 8601") from None
 
 

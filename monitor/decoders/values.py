@@ -7,7 +7,7 @@ what it finds into a `Found`, and keeps what later messages need in its `SourceS
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from monitor.decoders.state import SourceState
 from monitor.errors import DecodeError
@@ -49,6 +49,9 @@ _NO_TEMPERATURE = frozenset(
 _TEMPERATURES = frozenset({"room_c", "setpoint_c"})
 _MAX_PARTS = 16
 """Registers that may add up to one."""
+_OUT_OF_ORDER_MS = 86_400_000
+"""A part that is older than the one that is known came late, or once more; older still, and the clock that the known
+one had was wrong."""
 _COLDEST_C, _HOTTEST_C = -60.0, 120.0
 
 
@@ -122,8 +125,8 @@ class Found:
         alone: bool = True,
     ) -> None:
         """One of several registers (tariffs) that add up to `quantity`. Parts that this message does not have are
-        taken as they were last; a total in the same message makes them superfluous. alone=False: the parts come in
-        messages of their own, so nothing is said before a second one is known."""
+        taken as they were last, and the sum is as of the latest; a total in the same message makes them superfluous.
+        alone=False: the parts come in messages of their own, so nothing is said before a second one is known."""
         key = source_id, quantity
         parts = self._parts[key][0] if key in self._parts else {}
         if len(parts) < _MAX_PARTS:
@@ -147,21 +150,54 @@ class Found:
         waiting, self._parts = self._parts, {}
         totals = {(value.source_id, value.quantity) for value in self.values}
         for (source_id, quantity), (parts, ts_ms, name, alone) in waiting.items():
-            if (source_id, quantity) in totals:
-                continue
-            key = f"parts/{quantity}/{source_id}"
-            known: dict[str, float] = self._state.get(key) or {}
-            if any(known.get(part) != value for part, value in parts.items()):
-                known = {**known, **parts} if len(known) < _MAX_PARTS else parts
-                self._state.put(key, known)
-            if alone or len(known) > 1:
-                self.add(source_id, quantity, math.fsum(known.values()), ts_ms, name)
+            if (source_id, quantity) not in totals:
+                self._add_sum(source_id, quantity, parts, ts_ms, name, alone)
+
+    def _add_sum(
+        self, source_id: str, quantity: Measured, parts: dict[str, float], ts_ms: int | None, name: str, alone: bool
+    ) -> None:
+        if not all(map(math.isfinite, parts.values())):  # judged with the others, and not remembered
+            self.add(source_id, quantity, math.nan, ts_ms, name)
+            return
+        key = f"parts/{quantity}/{source_id}"
+        # [value, ts_ms] by part. The time is that of its last change: so not every message is written down.
+        known: dict[str, list[Any]] = self._state.get(key) or {}
+        late = {part for part in parts if part in known and _is_late(ts_ms, known[part][1])}
+        others = known.keys() - parts.keys()
+        if others and late:
+            self.ignore("out_of_order")
+            return
+        changed = {
+            part: [value, ts_ms]
+            for part, value in parts.items()
+            if part not in late and (part not in known or known[part][0] != value)
+        }
+        if changed:
+            fits = len(others) + len(parts) <= _MAX_PARTS
+            self._state.put(key, {**known, **changed} if fits else {part: [parts[part], ts_ms] for part in parts})
+            if not fits:
+                others = set()
+        if ts_ms is not None:
+            ts_ms = max([ts_ms, *(known[part][1] for part in others if known[part][1] is not None)])
+        if alone or len(parts) + len(others) > 1:
+            self.add(source_id, quantity, _sum([*parts.values(), *(known[part][0] for part in others)]), ts_ms, name)
 
     def clear(self) -> None:
         """Forget the message."""
         for each in (self.values, self.rejected, self.ignored, self.flagged, self.requests):
             each.clear()
         self._parts.clear()
+
+
+def _is_late(ts_ms: int | None, known_ms: int | None) -> bool:
+    return ts_ms is not None and known_ms is not None and 0 < known_ms - ts_ms <= _OUT_OF_ORDER_MS
+
+
+def _sum(values: list[float]) -> float:
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
 
 
 class Format(Protocol):
