@@ -155,17 +155,23 @@ DIMENSIONS: dict[Measured, Dimension | None] = {
 _UNIT_WORDS: dict[str, str] = {
     "kwh": "kWh", "wh": "Wh", "mwh": "MWh", "gj": "GJ", "mj": "MJ", "kj": "kJ", "kw": "kW", "w": "W", "watt": "W",
     "watts": "W", "c": "°C", "degc": "°C", "celsius": "°C", "f": "°F", "degf": "°F", "fahrenheit": "°F", "m3": "m3",
-    "l": "l", "liter": "l", "litre": "l", "liters": "l", "litres": "l", "va": "VA", "kva": "kVA", "var": "var",
-    "kvar": "kvar", "varh": "varh", "kvarh": "kvarh", "v": "V", "a": "A", "hz": "Hz",
+    "m³": "m3", "l": "l", "liter": "l", "litre": "l", "liters": "l", "litres": "l", "va": "VA", "kva": "kVA",
+    "var": "var", "kvar": "kvar", "varh": "varh", "kvarh": "kvarh", "v": "V", "a": "A", "hz": "Hz",
 }  # fmt: skip
 """Last word of a name → the unit that it is."""
+_LEADING_UNITS = frozenset({"kwh", "wh", "mwh", "kw", "watt", "watts"})
+"""Units that also begin a name: `kwh_total`."""
 _TARIFF = re.compile(
     r"_(?:t|tariff_?|rate_?|tarif_?)([1-9])$|_(low|normal|high|peak|offpeak|off_peak|night|day|hp|hc)$"
 )
-_KILOWATT_HOURS = re.compile(r"[kK][wW][hH](?![a-z])")
-_UNIT_WITH_PREFIX = re.compile(r"(?<![a-z])[kM](?:W|VA|VAr|Var|var|varh|VArh)(?![a-z])")
+_WATT_HOURS = re.compile(r"[kKM][wW][hH](?![a-z])")
+_UNIT_WITH_PREFIX = re.compile(r"[kM](?:W|VA|VAr|Var|var|varh|VArh)(?![a-z])")
 _LOWER_UPPER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NO_WORD = re.compile(r"[^\w³]+|_+")
+_NO_WORD = re.compile(r"[\W_]+")
+_PART_OF_DAY = frozenset({"day", "night"})
+"""Tariffs that alone may be something else: `energy_day` is today's on many devices."""
+_COUNTED = frozenset({"register", "export_register", "water_m3", "gas_m3", "heat_kwh"})
+"""What tariffs are of. `temperature_high` and `power_peak` are limits and maxima."""
 _LONGEST_NAME = 120
 _CACHED = 10_000
 
@@ -183,7 +189,7 @@ class Meaning(NamedTuple):
 
 def words_of(name: str) -> str:
     """The words of a name, in lower case, joined by `_`."""
-    name = _KILOWATT_HOURS.sub("_kwh", name[:_LONGEST_NAME])
+    name = _WATT_HOURS.sub(lambda unit: "_" + unit[0].lower(), name[:_LONGEST_NAME])
     name = _UNIT_WITH_PREFIX.sub(lambda unit: "_" + unit[0].lower(), name)
     name = _LOWER_UPPER.sub("_", name)
     return _NO_WORD.sub("_", name).strip("_").lower()
@@ -205,7 +211,9 @@ class Names:
             return cache[key]
         if len(cache) >= _CACHED:
             cache.clear()
-        meaning = cache[key] = self._look_up(name, unit or None)
+        meaning = self._look_up(name, unit or None)
+        if len(name) <= _LONGEST_NAME and (unit is None or len(unit) <= _LONGEST_NAME):
+            cache[key] = meaning
         return meaning
 
     def add(
@@ -248,7 +256,8 @@ class Names:
             what = f"unit {shown(unit)}" if unit else "no unit"
             found.reject("unknown_unit", f"{shown(source_id)} {shown(name)}: {shown(raw)} with {what}")
         elif tariff:
-            found.add_part(source_id, quantity, tariff, number * factor + offset, ts_ms, name)
+            value = number * factor + offset
+            found.add_part(source_id, quantity, tariff, value, ts_ms, name, alone=tariff not in _PART_OF_DAY)
         else:
             found.add(source_id, quantity, number * factor + offset, ts_ms, name)
         return True
@@ -268,6 +277,8 @@ class Names:
             return None
         if words in NAMES:
             tariff = ""
+        elif tariff and known.quantity not in _COUNTED:
+            return None
         dimension = DIMENSIONS[known.quantity]
         if dimension is None:
             return Meaning(known.quantity)
@@ -279,7 +290,11 @@ class Names:
             # A consumption in W is a power; what is in V or VA is nothing for us.
             other = None if rule.quantity or "energy" in words else _IN_DIMENSION.get((known, measured.dimension))
             if other is None:
-                return None if measured.dimension == "other" else Meaning(known.quantity, is_unit_known=False)
+                is_phase = not (rule.unit or unit) and measured.dimension in ("temperature", "volume")  # power_c
+                is_nothing = is_phase or measured.dimension == "other"
+                return None if is_nothing else Meaning(known.quantity, is_unit_known=False)
+            if tariff and other.quantity not in _COUNTED:
+                return None
             known = other
         factor = measured.factor * rule.scale * known.sign
         return Meaning(known.quantity, factor, measured.offset, tariff)
@@ -306,6 +321,9 @@ def _apart(words: str) -> tuple[str, str, str | None]:
         if unit is None and head and last in _UNIT_WORDS:
             unit = _UNIT_WORDS[last]
             base = head
-    if unit is None and base in ("kwh", "wh", "kw"):
-        unit = _UNIT_WORDS[base]
+    if unit is None:
+        first, _, rest = base.partition("_")
+        if first in _LEADING_UNITS:
+            unit = _UNIT_WORDS[first]
+            base = base if base in NAMES else rest
     return base, tariff, unit
