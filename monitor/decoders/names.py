@@ -167,6 +167,7 @@ _TARIFF = re.compile(
 _WATT_HOURS = re.compile(r"[kKM][wW][hH](?![a-z])")
 _UNIT_WITH_PREFIX = re.compile(r"[kM](?:W|VA|VAr|Var|var|varh|VArh)(?![a-z])")
 _LOWER_UPPER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SIGN = re.compile(r"(?<=\w)([+-])(?=$|[\s(\[])")
 _NO_WORD = re.compile(r"[\W_]+")
 _PART_OF_DAY = frozenset({"day", "night"})
 """Tariffs that alone may be something else: `energy_day` is today's on many devices."""
@@ -190,6 +191,7 @@ class Meaning(NamedTuple):
 def words_of(name: str) -> str:
     """The words of a name, in lower case, joined by `_`."""
     name = _WATT_HOURS.sub(lambda unit: "_" + unit[0].lower(), name[:_LONGEST_NAME])
+    name = _SIGN.sub(lambda sign: "_plus" if sign[0] == "+" else "_minus", name)
     name = _UNIT_WITH_PREFIX.sub(lambda unit: "_" + unit[0].lower(), name)
     name = _LOWER_UPPER.sub("_", name)
     return _NO_WORD.sub("_", name).strip("_").lower()
