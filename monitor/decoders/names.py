@@ -65,12 +65,12 @@ _POWER = (
 _POWER_IMPORT = (
     "power_import", "import_power", "active_power_import", "import_active_power", "power_consumed",
     "power_delivered_to_client", "active_power_plus", "power_plus", "positive_active_power", "active_power_positive",
-    "power_in", "power_from_grid", "power_imported", "forward_active_power",
+    "power_in", "power_from_grid", "power_imported", "forward_active_power", "p_plus",
 )  # fmt: skip
 _POWER_EXPORT = (
     "power_export", "export_power", "active_power_export", "export_active_power", "power_returned",
     "active_power_minus", "power_minus", "negative_active_power", "active_power_negative", "power_out",
-    "power_to_grid", "power_exported", "reverse_active_power", "power_fed_in", "power_feed_in",
+    "power_to_grid", "power_exported", "reverse_active_power", "power_fed_in", "power_feed_in", "p_minus",
 )  # fmt: skip
 _SETPOINT = (
     "setpoint", "set_point", "setpoint_temperature", "temperature_setpoint", "set_point_temperature",
