@@ -15,6 +15,7 @@ from monitor.decoders.formats.esphome import Esphome
 from monitor.decoders.formats.ha_climate import HaClimate
 from monitor.decoders.formats.homie import Homie
 from monitor.decoders.formats.line_protocol import LineProtocol
+from monitor.decoders.formats.line_protocol import check_options as check_line_protocol
 from monitor.decoders.formats.mapper import Mapper
 from monitor.decoders.formats.milesight import Milesight
 from monitor.decoders.formats.modbus_gateway import ModbusGateway
@@ -89,7 +90,7 @@ FORMATS: dict[str, Entry] = {
     "zigbee2mqtt": Entry(Zigbee2Mqtt),
     "sparkplug_b": Entry(SparkplugB),
     "senml": Entry(SenML),
-    "influx_line_protocol": Entry(LineProtocol),
+    "influx_line_protocol": Entry(LineProtocol, check_line_protocol),
     "ac_controllers": Entry(AcControllers),
     "ha_mqtt_climate": Entry(HaClimate),
     "esphome": Entry(Esphome),

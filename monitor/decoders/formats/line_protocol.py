@@ -1,20 +1,243 @@
-"""To be written."""
+"""InfluxDB's line protocol, as Telegraf, Home Assistant and data loggers publish it: many lines a message.
+
+`measurement,tag=value,… field=value,… time`; documented in InfluxDB's "Line protocol" reference. What a line says is
+spread differently by every sender, so it is put together in a fixed order:
+
+- The meter: the first of a literal list of tags (`thing`, `device`, `id`, `meter`, …, `host` and `source` last), else
+  the measurement, else, where the measurement says what is measured, the topic.
+- The name: the field's own, or, for a field that says nothing (`value`, `gauge`, …), a tag such as `datapoint` or
+  `name`, else the measurement.
+- The unit: a tag or a text field (`unit`, `uom`, …), the name's end, or a measurement that is a unit (`kWh`).
+
+Traps: time is in ns unless configured otherwise, and is told by its size; a line without one is of its arrival. A text
+may contain line ends. A line that is none takes no other with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
+from monitor.decoders.formats.line_syntax import read as read_line
+from monitor.decoders.names import Names, words_of
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.times import BadTimeError, epoch_ms
+from monitor.decoders.units import unit_of
+from monitor.decoders.values import Found, Measured, Rejected, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["LineProtocol"]
+__all__ = ["LineProtocol", "check_options"]
+
+_ID_TAGS = (
+    "thing", "device", "device_id", "deviceid", "device_name", "devicename", "id", "meter", "meter_id", "meterid",
+    "meter_name", "meter_number", "serial", "serial_number", "serialnumber", "serial_no", "sn", "entity_id",
+    "object_id", "dev_eui", "deveui", "mac", "uid", "uuid", "node", "node_id", "nodeid", "sensor_id", "groupaddress",
+    "item", "sensor", "name", "topic", "location", "room", "zone", "agent_host", "host", "hostname",
+    "source",
+)  # fmt: skip
+"""Tags that name the meter, as words, the surest first."""
+_NAME_TAGS = (
+    "datapoint", "data_point", "name", "metric", "metric_name", "sensor", "quantity", "field", "parameter", "register",
+    "measurement", "type", "entity_id",
+)  # fmt: skip
+"""Tags that name the value of a field that does not."""
+_UNIT_TAGS = ("unit", "units", "uom", "unit_of_measurement")
+_UNIT_FIELDS = frozenset({"unit", "units", "uom", "unit_of_measurement", "unit_of_measurement_str"})
+_NAMELESS = frozenset({"value", "val", "_value", "v", "gauge", "counter", "reading", "last", "mean", "sum"})
+"""Fields whose name says nothing of what they are."""
+_OF_UNIT = {"energy": "energy", "power": "power", "temperature": "temperature"}
+"""Dimension of a measurement that is a unit → the usual name of its values."""
+_SCALES = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+"""Precision → the factor and the divisor that make ms."""
+_LONGEST = 200
+"""Characters of a name or an id that can be meant."""
+_CACHED = 5_000
+_MAX_REJECTED = 100
+"""Lines of one message that are rejected one by one; what is beyond is counted."""
+
+
+def check_options(more: Mapping[str, Any]) -> list[tuple[str, str]]:
+    problems = []
+    for key, value in more.items():
+        if key == "precision":
+            if value not in ("auto", *_SCALES):
+                problems.append((key, f"found {value!r}, expected one of auto, {', '.join(_SCALES)}"))
+        elif key == "id_tag":
+            if not isinstance(value, str) or not value:
+                problems.append((key, f"found {value!r}, expected the name of the tag that names the meter"))
+        else:
+            problems.append((key, "unknown key for this format; it has precision, id_tag"))
+    return problems
+
+
+class _Target(NamedTuple):
+    """What a field of a series is."""
+
+    source_id: str
+    name: str
+    unit: str | None
+    quantity: Measured
+    factor: float
+    offset: float
+    is_plain: bool
+    """A number and nothing else makes a reading of it."""
+
+
+class _Series(NamedTuple):
+    """What stands before a line's fields: it is the same in message after message."""
+
+    measurement: str
+    tags: dict[str, str]
+    """By the words of their keys."""
+    unit: str | None
+    targets: dict[str, _Target | None]
+    """By field; None: nothing for us."""
 
 
 class LineProtocol:
-    """Format `influx_line_protocol`."""
+    """Format `influx_line_protocol`. Options of its own: `precision` (auto, s, ms, us, ns) and `id_tag`, the tag that
+    names the meter."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        self._names = Names(options)
+        self._fields = options.fields
+        self._scale = _SCALES.get(options.more.get("precision", "auto"))
+        id_tag = options.more.get("id_tag")
+        self._id_tags = (words_of(id_tag), *_ID_TAGS) if id_tag else _ID_TAGS
+        self._cache: dict[tuple[str, str, str | None], _Series] = {}
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        try:
+            text = message.payload.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UnreadableError(f"byte {error.start} is no UTF-8") from None
+        lines = text.split("\n")
+        position, count, rejected = 0, len(lines), 0
+        while position < count:
+            first = position
+            position += 1
+            if not (line := lines[first].strip(" \r\t\0")) or line[0] == "#":
+                continue
+            try:
+                read = read_line(line)
+            except MalformedLineError as error:
+                joined = _joined(lines, first)
+                if joined is None:
+                    rejected += 1
+                    if rejected <= _MAX_REJECTED:
+                        found.reject("malformed", f"line {first + 1}: {error}: {shown(line)}")
+                    continue
+                read, position = joined
+            self._read_line(read, message.topic, found)
+        if rejected > _MAX_REJECTED:
+            more = rejected - _MAX_REJECTED
+            found.rejected.append(Rejected("malformed", f"{more} more lines that are none", more))
+
+    def _read_line(self, line: Line, topic: str, found: Found) -> None:
+        head, fields, stamp, _ = line
+        try:
+            ts_ms = None if stamp is None else self._ms(stamp)
+        except BadTimeError as error:
+            found.reject("bad_time", error.detail)
+            return
+        unit = None
+        if line.has_text:
+            for field, raw in fields:
+                if raw[0] == '"' and field in _UNIT_FIELDS:
+                    unit = without_quotes(raw)
+        key = topic, head, unit
+        series = self._cache.get(key)
+        if series is None:
+            series = self._series(line, unit, key)
+        targets = series.targets
+        for field, raw in fields:
+            if field in targets:
+                target = targets[field]
+            else:
+                target = self._target(series, field, topic)
+                if len(targets) < _LONGEST:
+                    targets[field] = target
+            if target is None:
+                continue
+            source_id, name, unit, quantity, factor, offset, is_plain = target
+            try:
+                value = value_of(raw)
+            except MalformedLineError as error:
+                found.reject("malformed", f"{shown(source_id)} {shown(field)}: {error}")
+                continue
+            if is_plain and type(value) is float and value == value:  # the usual case, short of what Names.add asks
+                found.add(source_id, quantity, value * factor + offset, ts_ms, name)
+            else:
+                self._names.add(found, source_id, name, value, ts_ms, unit)
+
+    def _series(self, line: Line, unit: str | None, key: tuple[str, str, str | None]) -> _Series:
+        series = _series(line, unit)
+        if sum(len(part or "") for part in key) <= 4 * _LONGEST:
+            if len(self._cache) >= _CACHED:
+                self._cache.clear()
+            self._cache[key] = series
+        return series
+
+    def _ms(self, stamp: int) -> int:
+        if self._scale is None:
+            return epoch_ms(stamp)
+        factor, divisor = self._scale
+        ts_ms = stamp * factor // divisor
+        if abs(ts_ms) > 1 << 60:
+            raise BadTimeError(f"{shown(stamp)} is no time")
+        return ts_ms
+
+    def _target(self, series: _Series, field: str, topic: str) -> _Target | None:
+        """What a field is; None: nothing for us."""
+        name, used, unit = field, "", series.unit
+        is_nameless = field.lower() in _NAMELESS and field not in self._fields
+        if is_nameless:
+            candidates = [(series.tags[tag], tag) for tag in _NAME_TAGS if tag in series.tags]
+            candidates.append((series.measurement, "*"))
+            if unit is None and (measured := unit_of(series.measurement)) and measured.dimension in _OF_UNIT:
+                unit = series.measurement
+                candidates.append((_OF_UNIT[measured.dimension], "*"))
+            for name, used in candidates:  # noqa: B007  # the first that means something
+                if len(name) <= _LONGEST and self._names.meaning(name, unit) is not None:
+                    break
+        if len(name) > _LONGEST or (meaning := self._names.meaning(name, unit)) is None:
+            return None
+        tags = series.tags
+        source_id = next((tags[tag] for tag in self._id_tags if tags.get(tag) and tag != used), "")
+        if not source_id and used == "entity_id":
+            source_id = tags[used]
+        if not source_id:
+            source_id = topic if used == "*" or unit_of(series.measurement) else series.measurement
+        is_plain = meaning.is_unit_known and not meaning.tariff and meaning.quantity not in ("on", "mode")
+        return _Target(source_id, name, unit, meaning.quantity, meaning.factor, meaning.offset, is_plain)
+
+
+def _series(line: Line, unit: str | None) -> _Series:
+    measurement, pairs = line.series()
+    tags: dict[str, str] = {}
+    for key, value in pairs:
+        tags.setdefault(words_of(key), value)
+    for tag in _UNIT_TAGS:
+        unit = unit or tags.get(tag)
+    return _Series(measurement, tags, None if unit is None else unit[:_LONGEST], {})
+
+
+def _joined(lines: list[str], first: int) -> tuple[Line, int] | None:
+    """The line that begins at `first` and goes on, because a text in it holds line ends, to the next line with an odd
+    number of quotes; and the position after it. None: there is none. Every line is looked at twice at most."""
+    if not _is_odd(lines[first]):
+        return None
+    for last in range(first + 1, len(lines)):
+        if _is_odd(lines[last]):
+            try:
+                return read_line("\n".join(lines[first : last + 1]).strip(" \r\t\0")), last + 1
+            except MalformedLineError:
+                return None
+    return None
+
+
+def _is_odd(line: str) -> bool:
+    return (line.count('"') - line.count('\\"')) % 2 == 1
