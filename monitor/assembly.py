@@ -11,7 +11,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from monitor import logs
-from monitor.decoders import DECODERS, Reject
+from monitor.config.sources import sources_of, subscribed
+from monitor.decoders import Memory, Reject
+from monitor.decoders.routing import SourceDecoder, Sources
+from monitor.decoders.unmapped import UnmappedLog
 from monitor.detection import Detection
 from monitor.detector import Detector
 from monitor.errors import ConfigError, Problem
@@ -32,6 +35,7 @@ from monitor.store.lines import LineEncoder
 from monitor.store.outbox import Outbox
 from monitor.store.protocol import Applied
 from monitor.store.quarantine import Quarantine, QuarantineEntry
+from monitor.store.source_memory import SourceMemory, Unmapped
 from monitor.store.sqlite import SqliteStore
 from monitor.trouble import Reporter
 
@@ -79,6 +83,16 @@ class _QuarantineSink:
                 for reject in rejects
             ]
         )
+
+
+class _MemorySink:
+    """What sources remember, as the intake knows it."""
+
+    def __init__(self, memory: SourceMemory) -> None:
+        self._memory = memory
+
+    def save(self, memory: Memory) -> None:
+        self._memory.save(memory.state, [Unmapped(*each) for each in memory.unmapped])
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +148,8 @@ async def open_service(
         stack.callback(store.close)
         quarantine = Quarantine(settings.sqlite_path, max_rows=settings.quarantine.max_rows)
         stack.callback(quarantine.close)
+        source_memory = SourceMemory(settings.sqlite_path)
+        stack.callback(source_memory.close)
         outbox = writer = None
         if influx is not None:
             outbox = Outbox(
@@ -192,7 +208,7 @@ async def open_service(
             password = broker.password(env)
             links.append(
                 BrokerLink(
-                    broker,
+                    subscribed(settings, broker),
                     password=password.get_secret_value() if password else None,
                     now_ms=now_ms,
                     chance=random.Random(),  # noqa: S311  # spreads reconnections, nothing secret
@@ -204,11 +220,19 @@ async def open_service(
         async def on_committed(columns: ReadingColumns, earliest_ms: int) -> None:
             await detection.submit(columns, journal.end, earliest_ms)
 
+        limits = limits_of(settings)
+        sources = Sources(
+            sources_of(settings),
+            limits,
+            state=source_memory.state(),
+            unmapped=UnmappedLog(source_memory.last_seen()),
+        )
         intake = Intake(
             links,
-            DECODERS["native"](registry, limits_of(settings)),
+            SourceDecoder(registry, limits, sources),
             journal,
             _QuarantineSink(quarantine),
+            _MemorySink(source_memory),
             metrics,
             on_committed,
             settings=IntakeSettings(
@@ -231,6 +255,7 @@ async def open_service(
             writer,
             journal,
             detection,
+            sources,
             intake,
             links,
             gauges,

@@ -63,6 +63,62 @@ def check(*, config: Config) -> int:
 
 
 @app.command(group=_files)
+def devices(
+    *,
+    config: Config,
+    unmapped: Annotated[
+        bool, Parameter(name="--unmapped", negative="", help="The ids in payloads that no device has.")
+    ] = False,
+    building: Annotated[
+        str | None, Parameter(name="--building", help="Building for the rows that are offered with --unmapped.")
+    ] = None,
+) -> int:
+    """List the devices, or the ids of gateways that wait for a row in devices.csv.
+
+    With --unmapped each id comes with the last topic and values it was seen with, and a row ready to be pasted into
+    devices.csv. The monitor may run meanwhile; a reload (SIGHUP) takes new rows over.
+    """
+    from monitor.devices_command import devices_command  # each command loads only what it needs
+
+    devices_command(config, unmapped=unmapped, building=building, env=dict(os.environ), now_ms=_now_ms())
+    return DONE
+
+
+@app.command(group=_files)
+def decode(
+    *files: Annotated[Path, Parameter(help="One payload each, in the order in which they were sent; - reads stdin.")],
+    topic: Annotated[
+        list[str],
+        Parameter(name="--topic", help="The MQTT topic; once for all files, or once for each.", negative=""),
+    ],
+    format: Annotated[  # noqa: A002  # the option's name
+        str | None, Parameter(name="--format", help="One of those that docs/gateways.md tells of.")
+    ] = None,
+    source: Annotated[str | None, Parameter(name="--source", help="Read as this source of the configuration.")] = None,
+    config: Annotated[Path | None, Parameter(name="--config", help="Folder with monitor.yaml, for --source.")] = None,
+    retain: Annotated[
+        str | None, Parameter(name="--retain", help="Which files are retained messages: all, or numbers as 1,4.")
+    ] = None,
+    received_at: Annotated[
+        str | None, Parameter(name="--received-at", help="Arrival of all messages (ISO 8601 or epoch); else now.")
+    ] = None,
+    timezone: Annotated[
+        str | None, Parameter(name="--timezone", help="IANA zone of local times that do not say theirs.")
+    ] = None,
+) -> int:
+    """Show what a gateway's payloads yield, before it is connected.
+
+    Prints one JSON object a line: readings with source_id, quantity, value (kWh, kW with import positive, °C, m3, mode
+    0 to 5, on 0 or 1) and ts, then what was rejected or ignored, and why. Several files are one sequence.
+    """
+    from monitor.decode_command import DecodeOptions, decode_command  # each command loads only what it needs
+
+    options = DecodeOptions(files, topic, format, source, config, retain, received_at, timezone)
+    decode_command(options, dict(os.environ), _now_ms())
+    return DONE
+
+
+@app.command(group=_files)
 def replay(
     *,
     config: Config,

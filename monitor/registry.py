@@ -98,7 +98,12 @@ class Device:
     kind: Literal["meter", "ac"]
     name: str = ""
     gateway: str = ""
-    """Empty: any gateway may report it."""
+    """Level of a native topic, or name of a source, through which alone it may be reported; empty: any."""
+    source_id: str = ""
+    """How payloads that are not native call it; empty: like `id`."""
+    field: str = ""
+    """Names of values in the payload that are this device's, parted by `;`, with `*` for anything; empty: all that no
+    other device of the same source_id claims."""
     item: str = "total"
     """Meters only; empty for ac."""
     source: Literal["register", "power"] = "register"

@@ -15,7 +15,8 @@ import structlog
 from monitor import __version__
 from monitor.config import load_registry
 from monitor.config.kept import keep_configuration, kept_registry
-from monitor.decoders import DECODERS, Limits
+from monitor.decoders import Limits
+from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.detection import Detection
 from monitor.errors import ConfigError, JournalError, MonitorError, StoreError
 from monitor.gauges import Gauges
@@ -63,6 +64,7 @@ class Service:
     writer: LineWriter | None
     journal: Journal
     detection: Detection
+    sources: Sources
     intake: Intake
     links: list[BrokerLink]
     gauges: Gauges
@@ -173,7 +175,7 @@ class Service:
         )
         for warning in warnings:
             log.warning("configuration", problem=str(warning))
-        decoder = DECODERS["native"](registry, limits_of(self.settings))
+        decoder = SourceDecoder(registry, limits_of(self.settings), self.sources)
 
         def change_over() -> Applied:
             applied = self.detection.detector.reload(registry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,6 +28,8 @@ from monitor.errors import ConfigError, Problem
 __all__ = [
     "BrokerSettings",
     "CheckpointSettings",
+    "FieldSettings",
+    "IdSettings",
     "InfluxSettings",
     "JournalSettings",
     "LogSettings",
@@ -35,6 +37,7 @@ __all__ = [
     "OutboxSettings",
     "QuarantineSettings",
     "Settings",
+    "SourceSettings",
     "SqliteSettings",
     "read_secret",
 ]
@@ -116,11 +119,17 @@ def _unquoted(version: object) -> object:
     return int(version) if isinstance(version, str) and version.isascii() and version.isdecimal() else version
 
 
+def _unbooled(mode: object) -> object:
+    """YAML reads an unquoted off as false."""
+    return "off" if mode is False else mode
+
+
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
 LocalPath = Annotated[Path, Field(strict=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
+TopicFilter = Annotated[Text, AfterValidator(_topic_filter)]
 
 
 class _Section(BaseModel):
@@ -140,9 +149,7 @@ class BrokerSettings(_Section):
     cert_file: LocalPath | None = None
     key_file: LocalPath | None = None
     version: Annotated[Literal[5, "3.1.1"], BeforeValidator(_unquoted)] = 5
-    topics: Annotated[
-        tuple[Annotated[Text, AfterValidator(_topic_filter)], ...], Field(strict=False), AfterValidator(_not_empty)
-    ] = ("meters/#",)
+    topics: Annotated[tuple[TopicFilter, ...], Field(strict=False)] = ("meters/#",)
     share_group: Annotated[Text, AfterValidator(_share_group)] | None = None
     session_expiry_s: Annotated[int, Field(ge=1, le=4_294_967_295)] = 604_800
     receive_maximum: Annotated[int, Field(ge=1, le=65_535)] = 5_000
@@ -189,6 +196,48 @@ class BrokerSettings(_Section):
             (self.reconnect_max_s < self.reconnect_min_s, "reconnect_max_s is less than reconnect_min_s"),
         )
         return self
+
+
+class IdSettings(_Section):
+    """Where the id of a source's readings stands. One of the three."""
+
+    topic: int | Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_not_empty)] | None = None
+    path: Text | None = None
+    fixed: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [name for name in ("topic", "path", "fixed") if getattr(self, name) is not None]
+        levels = self.topic if isinstance(self.topic, tuple) else (1 if self.topic is None else self.topic,)
+        _raise_all(
+            (len(given) != 1, f"found {' and '.join(given) or 'nothing'}, expected one of topic, path and fixed"),
+            (0 in levels, "found level 0; the levels of a topic count from 1, or from -1 at its end"),
+        )
+        return self
+
+
+class FieldSettings(_Section):
+    """What one of the payload's own names means."""
+
+    quantity: Text | None = None
+    unit: Text | None = None
+    scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    ignore: bool = False
+
+
+class SourceSettings(_Section):
+    """Messages of one kind of gateway. What formats and units there are, `monitor.config.sources` knows."""
+
+    name: Text
+    format: Text
+    topics: Annotated[tuple[TopicFilter, ...], Field(strict=False), AfterValidator(_not_empty)]
+    broker: Text | None = None
+    timezone: Text | None = None
+    id: IdSettings | None = None
+    fields: dict[str, FieldSettings] = {}
+    modes: dict[str, Annotated[str | int, BeforeValidator(_unbooled)]] = {}
+    scale: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    options: dict[str, Any] = {}
 
 
 class JournalSettings(_Section):
@@ -292,6 +341,7 @@ class Settings(_Section):
     brokers: Annotated[tuple[BrokerSettings, ...], Field(strict=False), AfterValidator(_not_empty)] = (
         BrokerSettings(),
     )
+    sources: Annotated[tuple[SourceSettings, ...], Field(strict=False)] = ()
     state_dir: LocalPath = Path("./state")
     journal: JournalSettings = JournalSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
@@ -313,9 +363,12 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = [broker.name for broker in self.brokers]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        _raise_all(*((True, f"two brokers have the name {name!r}; give each its own") for name in twice))
+        for what, names in (
+            ("brokers", [broker.name for broker in self.brokers]),
+            ("sources", [source.name for source in self.sources]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            _raise_all(*((True, f"two {what} have the name {name!r}; give each its own") for name in twice))
         return self
 
 

@@ -21,7 +21,8 @@ from monitor.bench.publisher import connect_packet, publish, publish_packet
 from monitor.bench.run import STAGES
 from monitor.bench.workload import CADENCE_MS, MORNING_MS, build_town, messages, readings
 from monitor.config import load_registry
-from monitor.decoders import DECODERS, Limits
+from monitor.decoders import Limits
+from monitor.decoders.native import NativeDecoder
 from monitor.readings import QUANTITY_NAMES, Quantity
 from monitor.simulate.configuration import write_config
 from tests.services.process import require
@@ -126,7 +127,7 @@ def test_the_workload_is_in_order_and_decodes_to_itself() -> None:
     assert set(columns.quantity[town.is_ac[columns.device]].tolist()) == {
         *(Quantity.ON, Quantity.MODE, Quantity.SETPOINT_C, Quantity.ROOM_C),
     }
-    decoder = DECODERS["native"](town.registry, Limits())
+    decoder = NativeDecoder(town.registry, Limits())
     for per_message in (1, 100):
         decoded = decoder.decode(messages(town.registry, columns, per_message))
         assert not decoded.rejects, [QUANTITY_NAMES[columns.quantity[0]], decoded.rejects[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ import yaml
 from pydantic import BaseModel
 
 from monitor.config import load_settings
+from monitor.config.sources import sources_of
+from monitor.decoders.formats import FORMATS
+from monitor.decoders.options import FieldRule
 from monitor.errors import ConfigError
-from monitor.settings import BrokerSettings, InfluxSettings, Settings
+from monitor.settings import BrokerSettings, InfluxSettings, Settings, SourceSettings
 
 SAMPLE = Path(__file__).parent.parent / "config" / "monitor.yaml"
 SECRET = "correct horse battery staple"
@@ -47,7 +51,7 @@ def assert_shows(model: BaseModel, given: dict[str, Any], place: str) -> None:
         default = getattr(model, name)
         if isinstance(default, BaseModel):
             assert_shows(default, value, f"{place}{name}.")
-        elif isinstance(default, tuple) and isinstance(default[0], BaseModel):
+        elif isinstance(default, tuple) and default and isinstance(default[0], BaseModel):
             assert len(value) == len(default), name
             for inner, row in zip(default, value, strict=True):
                 assert_shows(inner, row, f"{place}{name}.")
@@ -62,15 +66,31 @@ def test_the_sample_shows_every_default() -> None:
     assert load_settings(SAMPLE.parent, {}) == Settings()
 
 
+def example(section: str) -> str:
+    """The section that the sample shows in a comment."""
+    lines = SAMPLE.read_text("utf-8").splitlines()
+    start = lines.index(next(line for line in lines if line.startswith(f"# {section}:")))
+    block = itertools.takewhile(lambda line: line.startswith("#   "), lines[start + 1 :])
+    return "\n".join(line.removeprefix("# ") for line in (lines[start], *block))
+
+
+def test_the_sample_shows_every_key_of_a_source(tmp_path: Path) -> None:
+    text = example("sources")
+    (given,) = yaml.safe_load(text)["sources"]
+    assert list(given) == list(SourceSettings.model_fields)
+    (source,) = sources_of(load(tmp_path, text))
+    assert source.format in FORMATS
+    assert source.options.fields == {"tag0": FieldRule("register", "kWh", 0.01)}
+    assert source.options.modes == {"3": 1}
+
+
 def test_the_sample_shows_every_default_of_influx(tmp_path: Path) -> None:
-    block = [
-        line.removeprefix("# ") for line in SAMPLE.read_text("utf-8").splitlines() if re.match(r"# (  |influx)", line)
-    ]
-    given = yaml.safe_load("\n".join(block))["influx"]
+    text = example("influx")
+    given = yaml.safe_load(text)["influx"]
     assert list(given) == list(InfluxSettings.model_fields)
     for name, field in InfluxSettings.model_fields.items():
         assert given[name] == field.default or name in ("org", "bucket"), name
-    assert load(tmp_path, "\n".join(block)).influx == InfluxSettings(org="example", bucket="energy")
+    assert load(tmp_path, text).influx == InfluxSettings(org="example", bucket="energy")
 
 
 def test_every_key_of_the_sample_has_a_comment() -> None:
@@ -78,7 +98,7 @@ def test_every_key_of_the_sample_has_a_comment() -> None:
     start = next(row for row, line in enumerate(lines) if line.startswith("brokers:"))
     bare = [line for line in lines[start:] if line.strip() and " # " not in line.removeprefix("# ")]
     # The names of sections and the keys that the comment above them speaks for.
-    assert bare == ["journal:", "checkpoint:", "sqlite:", "# influx:", "quarantine:", "log:"]
+    assert bare == ["# sources:", "journal:", "checkpoint:", "sqlite:", "# influx:", "quarantine:", "log:"]
 
 
 def test_no_file_is_all_defaults(tmp_path: Path) -> None:
@@ -130,6 +150,7 @@ def test_settings_do_not_change() -> None:
             setattr(section, next(iter(type(section).model_fields)), None)
 
 
+SOURCE = "sources:\n  - name: a\n    topics: [x]\n"
 ERRORS = [
     ("foo: 1\n", 1, "foo: unknown key"),
     ("settle: 1\n", 1, "did you mean 'settle_s'?"),
@@ -155,7 +176,24 @@ ERRORS = [
     ("brokers:\n  - topics: [a/#/b]\n", 2, "brokers[1].topics[1]"),
     ("brokers:\n  - topics: [a+]\n", 2, "+ only as a whole level"),
     ("brokers:\n  - topics: [$share/g/a]\n", 2, "share_group"),
-    ("brokers:\n  - topics: []\n", 2, "at least one entry"),
+    ("brokers:\n  - topics: []\n", 2, "no source is for it"),
+    ("brokers: []\n", 1, "at least one entry"),
+    (f"{SOURCE}    format: tasmoto\n", 4, "did you mean 'tasmota'"),
+    (f"{SOURCE}    format: tasmota\n    timezone: Asia/Hanoy\n", 5, "expected an IANA timezone"),
+    (f"{SOURCE}    format: tasmota\n    broker: other\n", 5, "expected the name of a broker"),
+    (f"{SOURCE}    format: tasmota\n    options: {{typo: 1}}\n", 5, "unknown key"),
+    (f"{SOURCE}    format: tasmota\n    topics: [a]\n", 5, "twice"),
+    (f"{SOURCE}    format: homie\n    id: {{topic: 0}}\n", 5, "count from 1"),
+    (f"{SOURCE}    format: homie\n    id: {{topic: 1, fixed: x}}\n", 5, "one of topic, path and fixed"),
+    (f"{SOURCE}    format: homie\n    id: {{path: a..b}}\n", 5, "parted by dots"),
+    (f"{SOURCE}    format: homie\n    fields: {{a: {{quantity: registr}}}}\n", 5, "did you mean 'register'"),
+    (f"{SOURCE}    format: homie\n    fields: {{a: {{unit: parsec}}}}\n", 5, "expected a unit"),
+    (f"{SOURCE}    format: homie\n    fields: {{a: {{quantity: register, unit: kW}}}}\n", 5, "no unit of register"),
+    (f"{SOURCE}    format: homie\n    fields: {{a: {{unti: kW}}}}\n", 5, "did you mean 'unit'"),
+    (f"{SOURCE}    format: homie\n    modes: {{'1': colder}}\n", 5, "expected one of off, cool"),
+    (f"{SOURCE}    format: homie\n    scale: {{energy: 1}}\n", 5, "expected one of register"),
+    (f"{SOURCE}    format: native\n    timezone: UTC\n", 5, "no effect on the native format"),
+    (f"{SOURCE}    format: homie\n  - {{name: a, topics: [b], format: esphome}}\n", 1, "two sources have the name"),
     ("brokers:\n  - topics: a\n", 2, "brokers[1].topics"),
     ("brokers:\n  - share_group: a/b\n", 2, "without /, + and #"),
     ("brokers:\n  - client_id: 12\n", 2, "found '12', expected a valid string"),

@@ -8,7 +8,8 @@ import numpy as np
 
 from monitor.bench.measure import Bench, Figure, rate, take_times
 from monitor.bench.workload import Town, build_town, messages, readings
-from monitor.decoders import DECODERS, Limits
+from monitor.decoders import Limits
+from monitor.decoders.native import NativeDecoder
 from monitor.errors import MonitorError
 
 __all__ = ["measure"]
@@ -25,7 +26,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def _batches(bench: Bench, town: Town, *, per_message: int, rows: int, target: float | None) -> Figure:
     bench.say(f"decode: {rows // per_message} messages of {per_message} readings")
-    decoder = DECODERS["native"](town.registry, Limits())
+    decoder = NativeDecoder(town.registry, Limits())
     rounds = rows // len(town.is_ac) + 1
     columns = readings(town, 0, rounds * 2)
     batches = [

@@ -19,7 +19,8 @@ import numpy as np
 from monitor.bench.measure import resident_mb
 from monitor.bench.workload import Town, messages, readings
 from monitor.config import load_registry
-from monitor.decoders import DECODERS, Limits
+from monitor.decoders import Limits
+from monitor.decoders.native import NativeDecoder
 from monitor.detector import Detector
 from monitor.journal.checkpoint import CheckpointLadder
 from monitor.journal.segments import Journal
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> None:
         keep_ms=200 * _HOUR_MS,
         now_ms=lambda: now_ms,
     )
-    decoder = DECODERS["native"](registry, Limits())
+    decoder = NativeDecoder(registry, Limits())
     laps.lap("opening_s")
     recovered = journal.end
     detector.start()

@@ -72,7 +72,7 @@ def read_registry(config_dir: Path, findings: Findings, *, now_ms: int, revision
         DEVICES_FILE,
         findings,
         required=("id", "building", "kind"),
-        optional=("name", "gateway", *_METER_COLUMNS, "cadence_s", "max_gap_s", "exempt"),
+        optional=("name", "gateway", "source_id", "field", *_METER_COLUMNS, "cadence_s", "max_gap_s", "exempt"),
     ):
         devices.read(row)
     _warn_of_buildings(buildings, devices.by_id, policies)
@@ -219,6 +219,8 @@ class _Devices:
             kind=cast("Literal['meter', 'ac']", kind),
             name=row.text("name"),
             gateway=sys.intern(row.text("gateway")),  # a hundred thousand rows share a few of these
+            source_id=row.text("source_id"),
+            field=row.text("field"),
             item=sys.intern(item),
             source=cast("Literal['register', 'power']", row.choice("source", "register", ("register", "power"))),
             multiplier=_or(row.number("multiplier", _NOT_0), 1.0),

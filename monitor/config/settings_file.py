@@ -10,12 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from monitor.config.findings import Findings, nearest, shown
+from monitor.config.sources import wrong_with_sources
 from monitor.config.yaml_nodes import duplicate_keys, is_null, kind_of, line_of, read_yaml
 from monitor.errors import ConfigError, Problem
 from monitor.settings import (
     SETTINGS_FILE,
     BrokerSettings,
     CheckpointSettings,
+    FieldSettings,
+    IdSettings,
     InfluxSettings,
     JournalSettings,
     LogSettings,
@@ -23,15 +26,21 @@ from monitor.settings import (
     OutboxSettings,
     QuarantineSettings,
     Settings,
+    SourceSettings,
     SqliteSettings,
 )
 
 __all__ = ["load_settings"]
 
-_DEEPEST = 8
+_DEEPEST = 16
+_ANY = "*"
+"""In place of a key that is a name of the installer's."""
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Settings,
     ("brokers",): BrokerSettings,
+    ("sources",): SourceSettings,
+    ("sources", "id"): IdSettings,
+    ("sources", "fields", _ANY): FieldSettings,
     ("journal",): JournalSettings,
     ("checkpoint",): CheckpointSettings,
     ("sqlite",): SqliteSettings,
@@ -67,6 +76,7 @@ def load_settings(config_dir: Path, env: Mapping[str, str]) -> Settings:
         # Pydantic's text may repeat what it found, so each is worded anew.
         findings.problems += [_problem(found, node) for found in error.errors(include_url=False)]
     findings.problems += _missing_files(settings, env, node)
+    findings.problems += [_placed(node, wrong.place, wrong.text) for wrong in wrong_with_sources(settings)]
     findings.raise_errors()
     return settings
 
@@ -141,7 +151,7 @@ def _problem(error: Any, root: yaml.Node) -> Problem:
     if error["type"] == "monitor":
         return _placed(root, place, error["ctx"]["text"])
     if error["type"] == "extra_forbidden":
-        fields = _MODELS[tuple(part for part in place[:-1] if isinstance(part, str))].model_fields
+        fields = _model_at(place[:-1]).model_fields
         if any(word in key for word in _SECRET_WORDS) and f"{key}_env" in fields:
             return _placed(root, place, f"secrets are not written here; use {key}_env or {key}_file")
         return _placed(root, place, f"unknown key; expected one of {', '.join(fields)}{nearest(key, fields)}")
@@ -152,6 +162,11 @@ def _problem(error: Any, root: yaml.Node) -> Problem:
     return _placed(
         root, place, expected if any(word in key for word in _SECRET_WORDS) else f"found {found}, {expected}"
     )
+
+
+def _model_at(place: tuple[str | int, ...]) -> type[BaseModel]:
+    keys = tuple(part for part in place if isinstance(part, str))
+    return _MODELS[keys] if keys in _MODELS else _MODELS[(*keys[:-1], _ANY)]
 
 
 def _placed(root: yaml.Node, place: tuple[str | int, ...], found: str) -> Problem:

@@ -1,26 +1,31 @@
-"""From payloads to columns: one file per format, and the table that names them."""
+"""From payloads to columns: formats (one file each, and the table that names them), and who reads which message."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from monitor.decoders.decoded import DETAIL_CHARS, OUTCOMES, WHOLE_MESSAGE, Decoded, Decoder, Limits, Reject, decode_all
-from monitor.decoders.native import NativeDecoder
-from monitor.registry import Registry
+from monitor.decoders.decoded import (
+    DETAIL_CHARS,
+    OUTCOMES,
+    WHOLE_MESSAGE,
+    Decoded,
+    Decoder,
+    Limits,
+    Memory,
+    Outgoing,
+    Reject,
+    UnmappedId,
+    decode_all,
+)
 
 __all__ = [
-    "DECODERS",
     "DETAIL_CHARS",
     "OUTCOMES",
     "WHOLE_MESSAGE",
     "Decoded",
     "Decoder",
     "Limits",
+    "Memory",
+    "Outgoing",
     "Reject",
+    "UnmappedId",
     "decode_all",
 ]
-
-DECODERS: dict[str, Callable[[Registry, Limits], Decoder]] = {
-    "native": NativeDecoder,
-}
-"""Name of a format in the configuration → what makes its decoder for a registry."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 from monitor.ingest.message import Message
 from monitor.readings import ReadingColumns
 
-__all__ = ["DETAIL_CHARS", "OUTCOMES", "WHOLE_MESSAGE", "Decoded", "Decoder", "Limits", "Reject", "decode_all"]
+__all__ = [
+    "DETAIL_CHARS",
+    "OUTCOMES",
+    "WHOLE_MESSAGE",
+    "Decoded",
+    "Decoder",
+    "Limits",
+    "Memory",
+    "Outgoing",
+    "Reject",
+    "UnmappedId",
+    "decode_all",
+]
 
 DETAIL_CHARS = 200
 """As long is the detail of a rejection at most."""
@@ -51,6 +63,38 @@ class Reject(NamedTuple):
     """Readings for which it stands: more than one only in the last entry of a message that has very many."""
 
 
+class Outgoing(NamedTuple):
+    """A message to a gateway: it is asked to send something again."""
+
+    broker: str
+    topic: str
+    payload: bytes
+
+
+class UnmappedId(NamedTuple):
+    """An id that no device has, as it was seen last."""
+
+    source: str
+    source_id: str
+    topic: str
+    seen_ms: int
+    """Its message's arrival, UTC."""
+    values: Mapping[str, float]
+    """Its last value of each quantity, in canonical units."""
+
+
+class Memory(NamedTuple):
+    """What has to be remembered with a batch."""
+
+    state: Mapping[str, Mapping[str, bytes | None]] = {}
+    """Of each source by its name: entries that changed; None: gone."""
+    unmapped: Sequence[UnmappedId] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.state and not self.unmapped
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A decoded batch of m messages with n accepted readings."""
@@ -63,11 +107,13 @@ class Decoded:
     """int8[m], an index of `OUTCOMES`."""
     rejects: Sequence[Reject] = ()
     ignored: Counter[str] = field(default_factory=Counter)
-    """What is no reading and no mistake, by reason: retained_without_time, empty."""
+    """What is no reading and no mistake, by reason: retained_without_time, empty, command, unmapped, …"""
+    requests: Sequence[Outgoing] = ()
+    memory: Memory = field(default_factory=Memory)
 
 
 class Decoder(Protocol):
-    """One format. Rows in the result are rows of the registry that it was made with.
+    """Rows in the result are rows of the registry that it was made with.
 
     Bad input never raises: whatever a payload holds ends as a reading, a rejection or an ignored entry.
     """
@@ -105,4 +151,14 @@ def _joined(parts: Sequence[Decoded]) -> Decoded:
         np.concatenate([part.outcome for part in parts]) if parts else np.empty(0, np.int8),
         [reject for part in parts for reject in part.rejects],
         sum((part.ignored for part in parts), start=Counter()),
+        [request for part in parts for request in part.requests],
+        _remembered([part.memory for part in parts]),
     )
+
+
+def _remembered(parts: Sequence[Memory]) -> Memory:
+    state: dict[str, dict[str, bytes | None]] = {}
+    for part in parts:
+        for source, changes in part.state.items():
+            state.setdefault(source, {}).update(changes)
+    return Memory(state, [each for part in parts for each in part.unmapped])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
 from monitor.decoders.values import Measured
 from monitor.ingest.message import Message
 from monitor.readings import Quantity
+from monitor.registry import MEDIA, Device, Registry
 
-__all__ = ["MONITORED", "arrival_ms"]
+__all__ = ["FOREIGN", "MONITORED", "NOT_MONITORED", "UNMAPPED", "DeviceMap", "arrival_ms", "claims", "fields_of"]
 
 MONITORED: dict[Measured, tuple[Quantity, bool]] = {
     "register": (Quantity.REGISTER, False),
@@ -21,6 +25,79 @@ MONITORED: dict[Measured, tuple[Quantity, bool]] = {
     "heat_kwh": (Quantity.REGISTER, False),
 }
 """What a gateway measures → the quantity of ours that it becomes, and whether that is one of an ac (else a meter)."""
+_ITEMS: dict[Measured, frozenset[str] | None] = {
+    "water_m3": frozenset({"water"}),
+    "gas_m3": frozenset({"gas"}),
+    "heat_kwh": frozenset({"heat", "cooling"}),
+    "export_register": frozenset(),
+    "register": None,
+    "power_kw": None,
+}
+"""Items of the meters that take a quantity without naming it in `field`; None: all that are electricity. What is fed
+into the grid is nobody's consumption: only a device that asks for it by name gets it."""
+
+UNMAPPED = -1
+"""In place of a device's row: no device has this source_id."""
+FOREIGN = -2
+"""A device has it, but is registered to another gateway."""
+NOT_MONITORED = -3
+"""The devices that have it do not want this value."""
+_CACHED = 200_000
+
+
+class _Candidate(NamedTuple):
+    row: int
+    device: Device
+    fields: tuple[str, ...]
+
+
+class DeviceMap:
+    """Which device a value is of. Keeps what it has found out, within a bound."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._candidates: dict[str, list[_Candidate]] = {}
+        for row, device in enumerate(registry.devices):
+            known_as = device.source_id or device.id
+            self._candidates.setdefault(known_as, []).append(_Candidate(row, device, fields_of(device)))
+        self._found: dict[tuple[str, str, Measured, str], int] = {}
+
+    def row(self, source: str, source_id: str, quantity: Measured, name: str) -> int:
+        """Row of the registry; UNMAPPED, FOREIGN or NOT_MONITORED. name: how the payload calls the value."""
+        key = source, source_id, quantity, name
+        row = self._found.get(key)
+        if row is None:
+            if len(self._found) >= _CACHED:
+                self._found.clear()
+            row = self._found[key] = self._look_up(source, source_id, quantity, name)
+        return row
+
+    def _look_up(self, source: str, source_id: str, quantity: Measured, name: str) -> int:
+        known = self._candidates.get(source_id)
+        if not known:
+            return UNMAPPED
+        mine = [each for each in known if each.device.gateway in ("", source)]
+        if not mine:
+            return FOREIGN
+        is_ac = MONITORED[quantity][1]
+        fitting = [each for each in mine if (each.device.kind == "ac") == is_ac]
+        for each in fitting:
+            if any(fnmatchcase(name, field) or field == quantity for field in each.fields):
+                return each.row
+        for each in fitting:
+            if not each.fields and (is_ac or claims(quantity, each.device.item)):
+                return each.row
+        return NOT_MONITORED
+
+
+def claims(quantity: Measured, item: str) -> bool:
+    """Whether a meter of this item takes the quantity without naming it in `field`."""
+    items = _ITEMS[quantity]
+    return item not in MEDIA if items is None else item in items
+
+
+def fields_of(device: Device) -> tuple[str, ...]:
+    """The names in its column `field`."""
+    return tuple(name.strip() for name in device.field.split(";") if name.strip())
 
 
 def arrival_ms(message: Message) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from monitor.decoders.decoded import Limits
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import Options
-from monitor.decoders.payloads import read_json
+from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, Measured, UnreadableError, Value
 from monitor.ingest.message import Message
@@ -93,6 +93,10 @@ class SourceReader:
         except UnreadableError as error:
             found.clear()
             found.reject(error.reason, error.detail)
+        except Exception as error:  # noqa: BLE001  # a format's mistake: it stands in the quarantine with the payload
+            # Not left to whoever reads the batch: read again, its other messages would look like duplicates.
+            found.clear()
+            found.reject("decoder_failed", shown(f"{type(error).__name__}: {error}"))
         return found
 
 

@@ -26,7 +26,7 @@ Identity = Mapping[str, Any]
 
 _NO_RESULT = {
     Building: {"name", "org", "kind", "area_m2", "occupants"},
-    Device: {"name", "gateway", "exempt"},
+    Device: {"name", "gateway", "source_id", "field", "exempt"},
     Policy: {"name", "sources"},
 }
 """Fields on which no result depends; `exempt` of a device is taken in apart, sorted."""

@@ -3,15 +3,16 @@
 Links deliver into the batch that is being collected. Every `commit_interval_ms`, or earlier when it is large, it is
 closed, the next one begins, and one worker thread takes it through:
 
-1. decode                        5. tell the metrics
-2. journal.append                6. on_committed (awaited: the detector's back-pressure)
-3. journal.commit (fsync)
+1. decode                        6. ask gateways for what a format needs again
+2. journal.append                7. tell the metrics
+3. journal.commit (fsync)        8. on_committed (awaited: the detector's back-pressure)
 4. quarantine.add
+5. memory.save: what sources remember from here on
    ── from here on it is safe ── then exactly its messages are acknowledged.
 
-If 2, 3 or 4 fail with an error that may pass (disk full), the batch is kept and tried again; nothing of it is
+If 2 to 5 fail with an error that may pass (disk full), the batch is kept and tried again; nothing of it is
 acknowledged, the links stop taking once their bound is reached, and so does the broker. A failure between 3 and the
-acknowledgement makes duplicates, never losses.
+acknowledgement makes duplicates, never losses: formats read a message again without harm.
 """
 
 from __future__ import annotations
@@ -28,12 +29,21 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from monitor.decoders import OUTCOMES, WHOLE_MESSAGE, Decoded, Decoder, Reject, decode_all
+from monitor.decoders import OUTCOMES, WHOLE_MESSAGE, Decoded, Decoder, Memory, Reject, decode_all
 from monitor.errors import JournalError, StoreError
 from monitor.ingest.message import Message
 from monitor.readings import ReadingColumns
 
-__all__ = ["Intake", "IntakeMetrics", "IntakeSettings", "IntakeStatus", "Journal", "Link", "QuarantineSink"]
+__all__ = [
+    "Intake",
+    "IntakeMetrics",
+    "IntakeSettings",
+    "IntakeStatus",
+    "Journal",
+    "Link",
+    "MemorySink",
+    "QuarantineSink",
+]
 
 
 class Journal(Protocol):
@@ -51,6 +61,13 @@ class QuarantineSink(Protocol):
     """Keeps what was rejected. Called from the intake's worker thread only."""
 
     def add(self, rejects: Sequence[Reject]) -> None:
+        """Raises StoreError."""
+
+
+class MemorySink(Protocol):
+    """Keeps what sources remember from message to message. Called from the intake's worker thread only."""
+
+    def save(self, memory: Memory) -> None:
         """Raises StoreError."""
 
 
@@ -82,6 +99,9 @@ class Link(Protocol):
     async def run(self, deliver: Callable[[list[Message]], Awaitable[None]]) -> None: ...
 
     def ack(self, messages: Sequence[Message]) -> None: ...
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send it, QoS 0, if there is a connection."""
 
     def close_input(self) -> None: ...
 
@@ -136,6 +156,7 @@ class Intake:
         decoder: Decoder,
         journal: Journal,
         quarantine: QuarantineSink,
+        memory: MemorySink,
         metrics: IntakeMetrics,
         on_committed: Callable[[ReadingColumns, int], Awaitable[None]],
         *,
@@ -150,6 +171,7 @@ class Intake:
         self._links = {link.name: link for link in links}
         self._journal = journal
         self._quarantine = quarantine
+        self._memory = memory
         self._metrics = metrics
         self._on_committed = on_committed
         self._settings = settings
@@ -278,6 +300,8 @@ class Intake:
             if decoded is None:
                 return
             await self._acknowledge(batch)
+            for request in decoded.requests:
+                self._links[request.broker].publish(request.topic, request.payload)
             self._count(batch, decoded)
             if len(decoded.columns):
                 self._bytes_per_reading = max(1.0, batch.bytes / len(decoded.columns))
@@ -287,7 +311,7 @@ class Intake:
             self._something.set()
 
     async def _make_safe(self, batch: _Batch, worker: ThreadPoolExecutor) -> Decoded | None:
-        """Steps 1 to 4, until they succeed. None where it is stopped before they did."""
+        """Steps 1 to 5, until they succeed. None where it is stopped before they did."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
@@ -327,6 +351,8 @@ class Intake:
             batch.journaled = True
         if decoded.rejects:
             self._quarantine.add(decoded.rejects)
+        if not decoded.memory.is_empty:
+            self._memory.save(decoded.memory)
         return decoded
 
     async def _acknowledge(self, batch: _Batch) -> None:

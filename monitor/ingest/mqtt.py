@@ -160,6 +160,13 @@ class BrokerLink:
             if connection == current and qos:
                 inner.ack(mid, qos)
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send a message with QoS 0. Without a connection it is dropped: what is asked for is asked again."""
+        inner = self._inner
+        if inner is not None and self.status.connected:
+            with contextlib.suppress(ValueError):  # a topic that MQTT does not allow
+                inner.publish(topic, payload)
+
     def close_input(self) -> None:
         """Hand nothing on from now; `ack` still works. What arrives is left unacknowledged, and so comes again."""
         self._taking = False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from monitor.store.schema import connect, transaction, translated
+from monitor.store.schema import connect, storable, transaction, translated
 
 __all__ = ["PAYLOAD_BYTES", "Quarantine", "QuarantineEntry", "insert_entries"]
 
@@ -84,11 +84,11 @@ def insert_entries(db: sqlite3.Connection, entries: Sequence[QuarantineEntry], m
         [
             (
                 entry.time_ms,
-                _storable(entry.topic),
+                storable(entry.topic),
                 bytes(entry.payload[:PAYLOAD_BYTES]),
                 len(entry.payload),
                 entry.reason,
-                _storable(entry.detail),
+                storable(entry.detail),
             )
             for entry in entries
         ],
@@ -102,8 +102,3 @@ def insert_entries(db: sqlite3.Connection, entries: Sequence[QuarantineEntry], m
             "ON CONFLICT DO UPDATE SET value = value + excluded.value",
             (dropped,),
         )
-
-
-def _storable(text: str) -> str:
-    """Decoders may hand on half a surrogate pair, which SQLite cannot store."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitor.errors import StoreError
 
-__all__ = ["MIGRATIONS", "connect", "transaction", "translated"]
+__all__ = ["MIGRATIONS", "connect", "storable", "transaction", "translated"]
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -41,6 +41,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # covers outbox_stats, which then touches no body
         "CREATE INDEX outbox_by_sink ON outbox (sink, seq, points, bytes, created_ms)",
         "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+    (
+        # changed: rises with every change, so that what was changed last is known
+        """CREATE TABLE source_state (
+            source TEXT NOT NULL, key TEXT NOT NULL, changed INTEGER NOT NULL, value BLOB NOT NULL,
+            PRIMARY KEY (source, key))""",
+        """CREATE TABLE unmapped (
+            source TEXT NOT NULL, source_id TEXT NOT NULL, topic TEXT NOT NULL, first_ms INTEGER NOT NULL,
+            last_ms INTEGER NOT NULL, "values" TEXT NOT NULL, PRIMARY KEY (source, source_id)) WITHOUT ROWID""",
+        "CREATE INDEX unmapped_by_time ON unmapped (last_ms)",
     ),
 )
 """Each entry takes the file from the version of its place to the next. Never change one that was released: add one."""
@@ -143,3 +153,8 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         message = f"{path}: cannot {doing}: {error} ({name}){advice}"
         raise StoreError(message, kind=kind, retryable=code in _RETRYABLE) from error
+
+
+def storable(text: str) -> str:
+    """Text as SQLite can store it: payloads may hold half a surrogate pair, which it cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from monitor.decoders import Decoder, Reject
+from monitor.decoders import Decoder, Memory, Reject
 from monitor.decoders.native import NativeDecoder
 from monitor.errors import JournalError, StoreError
 from monitor.ingest.intake import Intake, IntakeSettings, Link
@@ -64,6 +64,19 @@ class Quarantine:
         self.rejects += rejects
 
 
+class MemoryKept:
+    """What sources remember, in the order of its saving. `failures` as with the journal."""
+
+    def __init__(self) -> None:
+        self.saved: list[Memory] = []
+        self.failures: list[StoreError] = []
+
+    def save(self, memory: Memory) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.saved.append(memory)
+
+
 class Metrics:
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
@@ -90,6 +103,7 @@ class MadeLink:
         self.name = name
         self.receive_maximum = receive_maximum
         self.acked: list[object] = []
+        self.published: list[tuple[str, bytes]] = []
         self.log = [] if log is None else log
         self.deliver: Callable[[list[Message]], Awaitable[None]] | None = None
         self._stopped = asyncio.Event()
@@ -101,6 +115,10 @@ class MadeLink:
     def ack(self, messages: Sequence[Message]) -> None:
         self.acked += [message.token for message in messages]
         self.log.append(f"{self.name} ack {len(messages)}")
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.published.append((topic, payload))
+        self.log.append(f"{self.name} publish {topic}")
 
     def close_input(self) -> None:
         self.log.append(f"{self.name} close_input")
@@ -141,6 +159,7 @@ class Made:
     ) -> None:
         self.journal = Journal()
         self.quarantine = Quarantine()
+        self.memory = MemoryKept()
         self.metrics = Metrics()
         self.given: list[tuple[list[float], int]] = []
         self.intake = Intake(
@@ -148,6 +167,7 @@ class Made:
             NativeDecoder(registry()) if decoder is None else decoder,
             self.journal,
             self.quarantine,
+            self.memory,
             self.metrics,
             self._keep if on_committed is None else on_committed,
             settings=settings or IntakeSettings(commit_interval_ms=5.0, retry_min_s=0.01, retry_max_s=0.02),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from monitor.decoders import Decoded
+from monitor.decoders import Decoded, Memory, Outgoing
 from monitor.decoders.native import NativeDecoder
 from monitor.errors import JournalError, StoreError
 from monitor.ingest.intake import IntakeSettings
@@ -341,5 +342,60 @@ def test_a_decoder_s_mistake_stays_with_its_message() -> None:
             assert made.journal.committed == [1, 2]
             assert [reject.reason for reject in made.quarantine.rejects] == ["decoder_failed", "malformed"]
             assert made.quarantine.rejects[0].detail == "ZeroDivisionError: stumbled \\udc00"
+
+    asyncio.run(scenario())
+
+
+REQUEST = Outgoing("test", "ask/gw-1", b"again")
+
+
+class Remembering:
+    """A decoder whose batches have something to remember and a gateway to ask."""
+
+    def __init__(self) -> None:
+        self.inner = NativeDecoder(registry())
+
+    def decode(self, messages: Sequence[Message]) -> Decoded:
+        found = self.inner.decode(messages)
+        memory = Memory({"gw": {"last": messages[-1].payload}}, ())
+        return replace(found, requests=[REQUEST], memory=memory)
+
+
+def test_what_sources_remember_is_kept_before_the_acknowledgement() -> None:
+    async def scenario() -> None:
+        link = MadeLink()
+        made = Made([link], decoder=Remembering())
+        made.memory.failures = [StoreError("locked", kind="locked", retryable=True) for _ in range(2)]
+        states: list[tuple[str, list[object]]] = []
+        made.intake._on_status = lambda status: states.append((status.state, list(link.acked)))
+        async with made:
+            await link.put(reading(1))
+            await until(lambda: bool(made.given))
+            assert made.journal.committed == [1], "what was journaled is not journaled again"
+            assert made.memory.saved == [Memory({"gw": {"last": reading(1).encode()}}, ())]
+        assert states[:2] == [("failing", []), ("failing", [])]
+
+    asyncio.run(scenario())
+
+
+def test_gateways_are_asked_when_the_batch_is_safe() -> None:
+    async def scenario() -> None:
+        link = MadeLink()
+        async with Made([link], decoder=Remembering()) as made:
+            await link.put(reading(1))
+            await until(lambda: bool(made.given))
+            assert link.published == [("ask/gw-1", b"again")]
+            assert link.log[:2] == ["test ack 1", "test publish ask/gw-1"]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_to_remember_is_not_written() -> None:
+    async def scenario() -> None:
+        link = MadeLink()
+        async with Made([link]) as made:
+            await link.put(reading(1))
+            await until(lambda: bool(made.given))
+            assert made.memory.saved == []
 
     asyncio.run(scenario())

@@ -1,0 +1,275 @@
+"""Messages of any source to columns: each is read by the first source whose topics it fits, others as native ones.
+
+What sources remember lives in their readers, which outlive a reload; the registry that the rows belong to does not. A
+batch says what has to be remembered from there on (`Decoded.memory`), so that whoever makes its readings safe makes
+that safe as well, before the messages are acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.decoders.decoded import Decoded, Limits, Memory, Outgoing, UnmappedId
+from monitor.decoders.mapping import FOREIGN, MONITORED, NOT_MONITORED, DeviceMap, arrival_ms
+from monitor.decoders.native import NativeDecoder
+from monitor.decoders.payloads import shown
+from monitor.decoders.rejections import Rejections
+from monitor.decoders.sources import Source, SourceReader, topic_matches
+from monitor.decoders.state import SourceState
+from monitor.decoders.unmapped import UnmappedLog
+from monitor.decoders.values import Found, Measured, Value
+from monitor.detect.rejection import REASONS, rejection
+from monitor.ingest.message import Message
+from monitor.readings import ReadingColumns
+from monitor.registry import Registry
+
+__all__ = ["SourceDecoder", "Sources"]
+
+_DAY_MS = 86_400_000
+_TOPICS_CACHED = 100_000
+_REQUEST_EVERY_MS = 60_000
+"""A gateway is asked for the same thing once in this time."""
+_REQUESTS_KEPT = 10_000
+
+
+class Sources:
+    """The readers of all sources, with what they remember. One thread at a time."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        limits: Limits,
+        *,
+        state: Mapping[str, Mapping[str, bytes]] | None = None,
+        unmapped: UnmappedLog | None = None,
+    ) -> None:
+        """state: what was kept for each source by its name."""
+        self.unmapped = unmapped or UnmappedLog()
+        self._readers = [
+            SourceReader(source, limits, SourceState((state or {}).get(source.name)))
+            for source in sources
+            if source.format != "native"
+        ]
+        self._choices: list[tuple[Source, SourceReader | None]] = []
+        readers = {reader.source.name: reader for reader in self._readers}
+        self._choices = [(source, readers.get(source.name)) for source in sources]
+        self._by_topic: dict[tuple[str, str], SourceReader | None] = {}
+        self._asked: dict[tuple[str, str], int] = {}
+
+    def reader(self, message: Message) -> SourceReader | None:
+        """Who reads a message; None: it is taken as a native one."""
+        key = message.broker, message.topic
+        try:
+            return self._by_topic[key]
+        except KeyError:
+            if len(self._by_topic) >= _TOPICS_CACHED:
+                self._by_topic.clear()
+            reader = self._by_topic[key] = self._choose(*key)
+            return reader
+
+    def _choose(self, broker: str, topic: str) -> SourceReader | None:
+        for source, reader in self._choices:
+            if source.broker in ("", broker) and any(topic_matches(topic, each) for each in source.topics):
+                return reader
+        return None
+
+    def is_due(self, source: str, key: str, now_ms: int) -> bool:
+        """Whether a gateway may be asked for something (again)."""
+        asked = self._asked.get((source, key))
+        if asked is not None and 0 <= now_ms - asked < _REQUEST_EVERY_MS:
+            return False
+        if len(self._asked) >= _REQUESTS_KEPT:
+            self._asked.clear()
+        self._asked[source, key] = now_ms
+        return True
+
+    def changes(self) -> dict[str, dict[str, bytes | None]]:
+        """What each source remembers otherwise than at the last call."""
+        changed = {reader.source.name: reader.state.changes() for reader in self._readers}
+        return {name: changes for name, changes in changed.items() if changes}
+
+
+class _Rows:
+    """The readings of known devices, as they are found."""
+
+    def __init__(self) -> None:
+        self.message: list[int] = []
+        self.device: list[int] = []
+        self.quantity: list[int] = []
+        self.ts_ms: list[int] = []
+        self.value: list[float] = []
+        self.of: list[Value] = []
+
+
+class SourceDecoder:
+    """Decodes batches of all sources for one registry."""
+
+    def __init__(self, registry: Registry, limits: Limits, sources: Sources) -> None:
+        self._limits = limits
+        self._sources = sources
+        self._native = NativeDecoder(registry, limits)
+        self._devices = DeviceMap(registry)
+        self._is_ac = np.array([device.kind == "ac" for device in registry.devices], np.bool_)
+
+    def decode(self, messages: Sequence[Message]) -> Decoded:
+        """All readings of a batch. Never raises for what a message holds."""
+        reader_of = self._sources.reader
+        readers = [reader_of(message) for message in messages]
+        others = [number for number, reader in enumerate(readers) if reader is not None]
+        if not others:
+            return self._native.decode(messages)
+        native_numbers = [number for number, reader in enumerate(readers) if reader is None]
+        native = self._native.decode([messages[number] for number in native_numbers])
+        foreign = self._decode_sources([messages[number] for number in others], [readers[n] for n in others])
+        return _merged(native, native_numbers, foreign, others, len(messages))
+
+    def _decode_sources(self, messages: Sequence[Message], readers: Sequence[SourceReader | None]) -> Decoded:
+        bad = Rejections(messages)
+        ignored: Counter[str] = Counter()
+        rows = _Rows()
+        requests: list[Outgoing] = []
+        seen: dict[tuple[str, str], UnmappedId] = {}
+        for number, (message, reader) in enumerate(zip(messages, readers, strict=True)):
+            assert reader is not None  # noqa: S101  # others than native ones have one
+            found = reader.read(message)
+            if found.values:
+                self._map(number, message, reader.source.name, found, rows, bad, ignored, seen)
+            if found.rejected:
+                for reject in found.rejected:
+                    if not bad.full(number, reject.reason):
+                        bad.add(number, reject.reason, reject.detail)
+            if found.ignored:
+                ignored.update(found.ignored)
+            elif not (found.values or found.rejected):
+                ignored["no_reading"] += 1
+            if found.flagged:
+                ignored.update(found.flagged)
+            for request in found.requests:
+                if self._sources.is_due(reader.source.name, request.key, message.received_ms):
+                    requests.append(Outgoing(message.broker, request.topic, request.payload))
+        columns, message_of_row = self._judged(rows, messages, bad)
+        taken = np.zeros(len(messages), np.bool_)
+        taken[message_of_row] = True
+        outcome = np.where(taken, np.where(bad.hit, 1, 0), np.where(bad.hit, 2, 3)).astype(np.int8)
+        memory = Memory(self._sources.changes(), list(seen.values()))
+        return Decoded(columns, message_of_row, outcome, bad.finish(), ignored, requests, memory)
+
+    def _map(
+        self,
+        number: int,
+        message: Message,
+        source: str,
+        found: Found,
+        rows: _Rows,
+        bad: Rejections,
+        ignored: Counter[str],
+        seen: dict[tuple[str, str], UnmappedId],
+    ) -> None:
+        """The values of one message to rows of devices."""
+        row_of = self._devices.row
+        arrived_ms = arrival_ms(message)
+        unmapped: dict[str, dict[Measured, float]] = {}
+        for value in found.values:
+            source_id, quantity, measured, ts_ms, name = value
+            row = row_of(source, source_id, quantity, name)
+            if row >= 0:
+                if ts_ms is None:
+                    ts_ms = arrived_ms
+                    if ts_ms is None:
+                        ignored["retained_without_time"] += 1
+                        continue
+                rows.message.append(number)
+                rows.device.append(row)
+                rows.quantity.append(MONITORED[quantity][0])
+                rows.ts_ms.append(ts_ms)
+                rows.value.append(measured)
+                rows.of.append(value)
+            elif row == NOT_MONITORED:
+                ignored["not_monitored"] += 1
+            elif row == FOREIGN:
+                if not bad.full(number, "foreign_device"):
+                    bad.add(number, "foreign_device", f"{shown(source_id)} is registered to another gateway")
+            else:
+                unmapped.setdefault(source_id, {})[quantity] = measured
+        for source_id, values in unmapped.items():
+            log = self._sources.unmapped
+            if log.is_new(source, source_id, message.received_ms) and not bad.full(number, "unknown_device"):
+                hint = "no device has this source_id; see meter-monitor devices --unmapped"
+                bad.add(number, "unknown_device", f"{shown(source_id)}: {hint}")
+            else:
+                ignored["unmapped"] += len(values)
+            if log.is_due(source, source_id, message.received_ms) or (source, source_id) in seen:
+                seen[source, source_id] = UnmappedId(
+                    source, source_id, message.topic, message.received_ms, {k: float(v) for k, v in values.items()}
+                )
+
+    def _judged(
+        self, rows: _Rows, messages: Sequence[Message], bad: Rejections
+    ) -> tuple[ReadingColumns, NDArray[np.int32]]:
+        """The rows that are accepted (SEMANTICS 2); the others go to `bad`."""
+        if not rows.device:
+            return ReadingColumns.empty(), np.empty(0, np.int32)
+        message = np.array(rows.message, np.int32)
+        device = np.array(rows.device, np.int64)
+        quantity = np.array(rows.quantity, np.int64)
+        try:
+            ts_ms = np.array(rows.ts_ms, np.int64)
+        except OverflowError:
+            ts_ms = np.array([min(max(ts, 0), 1 << 62) for ts in rows.ts_ms], np.int64)
+        value = np.array(rows.value, np.float64)
+        arrival = np.array([messages[number].received_ms for number in rows.message], np.int64)
+        age_d = self._limits.max_age_d
+        reason = rejection(
+            device,
+            quantity,
+            ts_ms,
+            value,
+            self._is_ac,
+            latest_ms=arrival + round(self._limits.max_future_s * 1000),
+            earliest_ms=None if age_d is None else arrival - round(age_d * _DAY_MS),
+        )
+        good = reason == 0
+        for row in np.flatnonzero(~good).tolist():
+            why = REASONS[reason[row]]
+            if not bad.full(rows.message[row], why):
+                of = rows.of[row]
+                detail = f"{shown(of.source_id)} {of.quantity}: {of.value!r}, ts {rows.ts_ms[row]}"
+                bad.add(rows.message[row], why, detail)
+        kept = np.flatnonzero(good)
+        columns = ReadingColumns.of(
+            device[kept].astype(np.int32),
+            quantity[kept].astype(np.int8),
+            ts_ms[kept],
+            value[kept] + 0.0,  # -0.0 becomes 0.0
+        )
+        return columns, message[kept]
+
+
+def _merged(
+    one: Decoded, one_numbers: Sequence[int], other: Decoded, other_numbers: Sequence[int], count: int
+) -> Decoded:
+    """Two parts of a batch as one, rows and rejections in the order of their messages."""
+    outcome = np.empty(count, np.int8)
+    outcome[np.array(one_numbers, np.int64)] = one.outcome
+    outcome[np.array(other_numbers, np.int64)] = other.outcome
+    message = np.concatenate(
+        [
+            np.array(one_numbers, np.int32)[one.message_of_row],
+            np.array(other_numbers, np.int32)[other.message_of_row],
+        ]
+    )
+    order = np.argsort(message, kind="stable")
+    columns = ReadingColumns.concat([one.columns, other.columns])
+    return Decoded(
+        columns.take(order),
+        message[order],
+        outcome,
+        [*one.rejects, *other.rejects],
+        one.ignored + other.ignored,
+        other.requests,
+        other.memory,
+    )

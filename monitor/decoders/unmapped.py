@@ -1,0 +1,41 @@
+"""Ids that no device has: said once a day, noted every few seconds, and never more of them than fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["UnmappedLog"]
+
+PERIOD_MS = 86_400_000
+"""An id is quarantined once in this time."""
+NOTE_EVERY_MS = 10_000
+"""Its last value is noted again after this time."""
+_KEPT = 20_000
+
+
+class UnmappedLog:
+    """When each unmapped id was quarantined and noted last. The longest unseen are forgotten first."""
+
+    def __init__(self, quarantined_ms: Mapping[tuple[str, str], int] | None = None) -> None:
+        """quarantined_ms: by source and id, what is known from before."""
+        self._quarantined = dict(quarantined_ms or {})
+        self._noted: dict[tuple[str, str], int] = {}
+
+    def is_new(self, source: str, source_id: str, now_ms: int) -> bool:
+        """Whether it is time to quarantine the id; then the period begins."""
+        return _is_due(self._quarantined, (source, source_id), now_ms, PERIOD_MS)
+
+    def is_due(self, source: str, source_id: str, now_ms: int) -> bool:
+        """Whether it is time to note its last value."""
+        return _is_due(self._noted, (source, source_id), now_ms, NOTE_EVERY_MS)
+
+
+def _is_due(last: dict[tuple[str, str], int], key: tuple[str, str], now_ms: int, every_ms: int) -> bool:
+    before = last.get(key)
+    if before is not None and 0 <= now_ms - before < every_ms:
+        return False
+    last.pop(key, None)
+    last[key] = now_ms
+    if len(last) > _KEPT:
+        del last[next(iter(last))]
+    return True

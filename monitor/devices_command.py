@@ -1,0 +1,123 @@
+"""The command `devices`: what is registered, and what is not yet, with rows ready for devices.csv."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+from monitor.config import load_registry, load_settings
+from monitor.config.registry_files import DEVICES_FILE
+from monitor.decoders.mapping import MONITORED, UNMAPPED, DeviceMap, claims
+from monitor.decoders.values import QUANTITIES, Measured
+from monitor.errors import InputError
+from monitor.registry import Registry
+from monitor.store.source_memory import SeenUnmapped, read_unmapped
+
+__all__ = ["devices_command"]
+
+_UNKNOWN = "?"
+"""In place of a building that only the installer knows."""
+
+
+def devices_command(config: Path, *, unmapped: bool, building: str | None, env: Mapping[str, str], now_ms: int) -> None:
+    """Prints the devices, or with `unmapped` the ids that no device has. Raises ConfigError, InputError, StoreError."""
+    settings = load_settings(config, env)
+    registry, _ = load_registry(config, now_ms=now_ms, revision_horizon_h=settings.revision_horizon_h)
+    if building is not None and building not in registry.building_row:
+        raise InputError(f"--building: found {building!r}, which is none of buildings.csv")
+    out = sys.stdout
+    if not unmapped:
+        _list(registry)
+        return
+    if not settings.sqlite_path.exists():
+        raise InputError(f"{settings.sqlite_path}: is not there; has the monitor run with this configuration?")
+    devices = DeviceMap(registry)
+    waiting = [seen for seen in read_unmapped(settings.sqlite_path) if _is_unmapped(devices, seen)]
+    if not waiting:
+        out.write("every id that was seen has a device\n")
+        return
+    columns = _header(config)
+    missing = [column for column in ("source_id",) if column not in columns]
+    if building is None:
+        building = registry.buildings[0].id if len(registry.buildings) == 1 else _UNKNOWN
+    if missing:
+        out.write(f"# devices.csv needs the column source_id for these rows: {','.join([*columns, *missing])}\n")
+    taken = set(registry.device_row)
+    for seen in waiting:
+        out.write(_told(seen))
+        for row in _rows(seen, building, taken):
+            out.write(_line([row.get(column, "") for column in [*columns, *missing]]))
+
+
+def _list(registry: Registry) -> None:
+    columns = ("id", "building", "kind", "item", "gateway", "source_id", "field", "name")
+    sys.stdout.write(_line(columns))
+    for device in registry.devices:
+        sys.stdout.write(_line([getattr(device, column) for column in columns]))
+
+
+def _is_unmapped(devices: DeviceMap, seen: SeenUnmapped) -> bool:
+    """Whether that is still so under today's configuration."""
+    known = [quantity for quantity in QUANTITIES if quantity in seen.unmapped.values]
+    return any(
+        devices.row(seen.unmapped.source, seen.unmapped.source_id, quantity, "") == UNMAPPED for quantity in known
+    )
+
+
+def _told(seen: SeenUnmapped) -> str:
+    unmapped = seen.unmapped
+    values = ", ".join(f"{quantity} {value:.10g}" for quantity, value in unmapped.values.items())
+    last = dt.datetime.fromtimestamp(unmapped.seen_ms // 1000, dt.UTC).isoformat().replace("+00:00", "Z")
+    text = f"# {unmapped.source}, last seen {last} on {unmapped.topic}: {values}"
+    return "".join(character if character.isprintable() else "?" for character in text) + "\n"
+
+
+def _rows(seen: SeenUnmapped, building: str, taken: set[str]) -> Iterator[dict[str, str]]:
+    """One for each device that the values speak of: a meter of electricity, of each medium, an air conditioner."""
+    quantities = [cast("Measured", quantity) for quantity in seen.unmapped.values]
+    electricity = [quantity for quantity in quantities if not MONITORED[quantity][1] and claims(quantity, "total")]
+    if electricity:
+        source = "register" if "register" in electricity else "power"
+        yield _row(seen, building, taken, "", kind="meter", item="total", source=source)
+    for quantity, item in (("water_m3", "water"), ("gas_m3", "gas"), ("heat_kwh", "heat")):
+        if quantity in quantities:
+            suffix = f"-{item}" if len(quantities) > 1 else ""
+            yield _row(seen, building, taken, suffix, kind="meter", item=item, source="register")
+    if any(MONITORED[quantity][1] for quantity in quantities):
+        yield _row(seen, building, taken, "-ac" if electricity else "", kind="ac")
+    if not electricity and "export_register" in quantities:
+        yield _row(seen, building, taken, "", kind="meter", item="pv", source="register", field="export_register")
+
+
+def _row(seen: SeenUnmapped, building: str, taken: set[str], suffix: str, **cells: str) -> dict[str, str]:
+    """An id of its own: the payload's where it is free."""
+    device_id = wanted = f"{seen.unmapped.source_id}{suffix}"
+    number = 1
+    while device_id in taken:
+        number += 1
+        device_id = f"{wanted}-{number}"
+    taken.add(device_id)
+    return {
+        "id": device_id,
+        "building": building,
+        "gateway": seen.unmapped.source,
+        "source_id": seen.unmapped.source_id,
+        **cells,
+    }
+
+
+def _header(config: Path) -> list[str]:
+    """The columns of this configuration's devices.csv."""
+    with (config / DEVICES_FILE).open(encoding="utf-8-sig", newline="") as file:
+        return [column.strip() for column in next(csv.reader(file))]
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

@@ -1,0 +1,278 @@
+"""Messages of several sources to the columns of one registry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, decode_all
+from monitor.decoders.options import FieldRule, Options
+from monitor.decoders.routing import SourceDecoder, Sources
+from monitor.decoders.sources import IdRule, Source, topic_matches
+from monitor.decoders.unmapped import PERIOD_MS
+from monitor.ingest.message import Message
+from monitor.readings import QUANTITY_NAMES
+from monitor.registry import Building, Device, Policy, Registry
+
+NOW_MS = 1_782_638_100_000
+"""2026-06-28T09:15:00Z."""
+
+
+def registry(*devices: Device) -> Registry:
+    return Registry.of([Building("b", "Asia/Ho_Chi_Minh", "p")], devices, {"p": Policy("p")})
+
+
+def meter(device_id: str, **more: Any) -> Device:
+    return Device(device_id, "b", "meter", **more)
+
+
+def ac(device_id: str, **more: Any) -> Device:
+    return Device(device_id, "b", "ac", item="", **more)
+
+
+def message(topic: str, payload: str, *, retain: bool = False, received_ms: int = NOW_MS) -> Message:
+    return Message(topic, payload.encode(), retain, received_ms, "main")
+
+
+def things(source: str = "tb", **more: Any) -> Source:
+    return Source(source, "thingsboard_gateway", ("v1/gateway/telemetry",), **more)
+
+
+def telemetry(device: str, **values: object) -> Message:
+    return message("v1/gateway/telemetry", json.dumps({device: [{"ts": NOW_MS, "values": values}]}))
+
+
+def rows(decoded: Decoded, of: Registry) -> list[tuple[int, str, str, float, int]]:
+    columns = decoded.columns
+    return [
+        (int(number), of.devices[device].id, QUANTITY_NAMES[quantity], float(value), int(ts_ms) - NOW_MS)
+        for number, device, quantity, value, ts_ms in zip(
+            decoded.message_of_row, columns.device, columns.quantity, columns.value, columns.ts_ms, strict=True
+        )
+    ]
+
+
+def decoder(of: Registry, *sources: Source, **more: Any) -> SourceDecoder:
+    return SourceDecoder(of, Limits(), Sources(sources, Limits(), **more))
+
+
+def outcomes(decoded: Decoded) -> list[str]:
+    return [OUTCOMES[code] for code in decoded.outcome]
+
+
+def test_native_and_other_messages_keep_their_order() -> None:
+    of = registry(meter("m1"), meter("m2", source_id="Meter 2"))
+    batch = [
+        message("meters/gw/m1", '{"ts": "2026-06-28T09:15:00Z", "register": 1}'),
+        telemetry("Meter 2", energy_kwh=7.5),
+        message("meters/gw/m1", '{"ts": "2026-06-28T09:14:00Z", "register": 0.5}'),
+        message("meters/gw/m1", "{"),
+    ]
+    found = decoder(of, things()).decode(batch)
+    assert rows(found, of) == [
+        (0, "m1", "register", 1.0, 0),
+        (1, "m2", "register", 7.5, 0),
+        (2, "m1", "register", 0.5, -60_000),
+    ]
+    assert outcomes(found) == ["accepted", "accepted", "accepted", "rejected"]
+    assert [reject.reason for reject in found.rejects] == ["malformed"]
+
+
+def test_without_sources_all_is_native() -> None:
+    of = registry(meter("m1"))
+    found = decoder(of).decode([message("any/gw/m1", '{"ts": "2026-06-28T09:15:00Z", "register": 1}')])
+    assert rows(found, of) == [(0, "m1", "register", 1.0, 0)]
+
+
+def test_the_first_source_whose_topics_fit_reads_the_message() -> None:
+    of = registry(meter("m1"))
+    native = Source("own", "native", ("v1/#",))
+    batch = [message("v1/gateway/telemetry", '{"device": "m1", "ts": "2026-06-28T09:15:00Z", "register": 3}')]
+    assert len(decoder(of, native, things()).decode(batch).columns) == 1
+    assert len(decoder(of, things(), native).decode(batch).columns) == 0
+
+
+def test_a_source_of_another_broker_is_not_asked() -> None:
+    of = registry(meter("m1"))
+    found = decoder(of, things(broker="other")).decode([telemetry("m1", energy_kwh=1)])
+    assert [reject.reason for reject in found.rejects] != []
+    assert len(found.columns) == 0
+
+
+def test_one_id_may_be_a_meter_and_an_air_conditioner_and_a_water_meter() -> None:
+    of = registry(meter("m", source_id="x"), ac("a", source_id="x"), meter("w", source_id="x", item="water"))
+    found = decoder(of, things()).decode([telemetry("x", energy_kwh=1, setpoint=25, mode="cool", water_m3=3)])
+    assert rows(found, of) == [
+        (0, "m", "register", 1.0, 0),
+        (0, "a", "setpoint_c", 25.0, 0),
+        (0, "a", "mode", 1.0, 0),
+        (0, "w", "register", 3.0, 0),
+    ]
+
+
+def test_fields_part_the_meters_of_one_payload() -> None:
+    of = registry(
+        meter("lights", source_id="panel", field="energy_1;power_1"),
+        meter("sockets", source_id="panel", field="*_2"),
+        meter("fed-in", source_id="panel", item="pv", field="export_register"),
+        meter("rest", source_id="panel"),
+    )
+    rules = {
+        "energy_1": FieldRule("register", "kWh"),
+        "energy_2": FieldRule("register", "Wh"),
+        "power_1": FieldRule("power_kw", "W"),
+    }
+    source = things(options=Options(fields=rules))
+    values = {"energy_1": 1.5, "energy_2": 2500, "power_1": 40, "energy_kwh": 9, "energy_export_kwh": 4}
+    found = decoder(of, source).decode([telemetry("panel", **values)])
+    assert rows(found, of) == [
+        (0, "lights", "register", 1.5, 0),
+        (0, "sockets", "register", 2.5, 0),
+        (0, "lights", "power_kw", 0.04, 0),
+        (0, "rest", "register", 9.0, 0),
+        (0, "fed-in", "register", 4.0, 0),
+    ]
+
+
+def test_what_no_device_asks_for_is_no_mistake() -> None:
+    of = registry(meter("m"))
+    found = decoder(of, things()).decode([telemetry("m", energy_export_kwh=4, room_temp=25)])
+    assert found.ignored["not_monitored"] == 2
+    assert found.rejects == []
+    assert outcomes(found) == ["ignored"]
+
+
+def test_a_device_of_another_gateway_is_not_believed() -> None:
+    of = registry(meter("m", gateway="other"))
+    found = decoder(of, things()).decode([telemetry("m", energy_kwh=4)])
+    assert [reject.reason for reject in found.rejects] == ["foreign_device"]
+    of = registry(meter("m", gateway="tb"))
+    assert len(decoder(of, things()).decode([telemetry("m", energy_kwh=4)]).columns) == 1
+
+
+def test_two_sources_may_have_the_same_id() -> None:
+    of = registry(meter("m1", source_id="1", gateway="tb"), meter("m2", source_id="1", gateway="tb2"))
+    second = Source("tb2", "thingsboard_gateway", ("other",))
+    batch = [telemetry("1", energy_kwh=4), telemetry("1", energy_kwh=5)._replace(topic="other")]
+    found = decoder(of, things(), second).decode(batch)
+    assert [(row[1], row[3]) for row in rows(found, of)] == [("m1", 4.0), ("m2", 5.0)]
+
+
+def test_an_unmapped_id_is_quarantined_once_a_period_and_noted() -> None:
+    of = registry(meter("m"))
+    decode = decoder(of, things()).decode
+    first = decode([telemetry("new", energy_kwh=4), telemetry("new", energy_kwh=5), telemetry("newer", power_w=5)])
+    assert [(reject.reason, "new" in reject.detail) for reject in first.rejects] == [("unknown_device", True)] * 2
+    assert first.ignored["unmapped"] == 1
+    assert [(each.source, each.source_id, each.topic, dict(each.values)) for each in first.memory.unmapped] == [
+        ("tb", "new", "v1/gateway/telemetry", {"register": 5.0}),
+        ("tb", "newer", "v1/gateway/telemetry", {"power_kw": 0.005}),
+    ]
+    assert outcomes(first) == ["rejected", "ignored", "rejected"]
+    again = decode([telemetry("new", energy_kwh=6)])
+    assert again.rejects == []
+    assert again.memory.is_empty
+    later = decode([telemetry("new", energy_kwh=7)._replace(received_ms=NOW_MS + PERIOD_MS)])
+    assert [reject.reason for reject in later.rejects] == ["unknown_device"]
+    assert dict(later.memory.unmapped[0].values) == {"register": 7.0}
+
+
+def test_values_are_judged_like_native_ones() -> None:
+    of = registry(meter("m"))
+    far = telemetry("m", energy_kwh=4)._replace(received_ms=NOW_MS - 601_000)
+    old = telemetry("m", energy_kwh=4)._replace(received_ms=NOW_MS + 401 * 86_400_000)
+    found = decoder(of, things()).decode([far, old, telemetry("m", energy_kwh=1e999)])
+    assert [reject.reason for reject in found.rejects] == ["bad_time", "bad_time", "bad_value"]
+    assert len(found.columns) == 0
+
+
+def test_retained_without_a_time_is_no_reading() -> None:
+    of = registry(meter("m"))
+    kept = message("v1/gateway/telemetry", '{"m": [{"energy_kwh": 1}]}', retain=True)
+    found = decoder(of, things()).decode([kept, kept._replace(retain=False)])
+    assert rows(found, of) == [(1, "m", "register", 1.0, 0)]
+    assert found.ignored["retained_without_time"] == 1
+
+
+def test_id_and_scale_of_the_source_come_first() -> None:
+    of = registry(meter("gateway"), meter("one"), meter("7"))
+    payload = '{"x": [{"ts": 1782638100000, "values": {"energy_kwh": 4}}], "ts": "7"}'
+    batch = [message("v1/gateway/telemetry", payload)]
+    cases = {
+        "gateway": IdRule(topic=(2,)),
+        "one": IdRule(fixed="one"),
+        "7": IdRule(path=("ts",)),
+    }
+    for wanted, rule in cases.items():
+        found = decoder(of, things(id=rule, scale={"register": 1000.0})).decode(batch)
+        assert [(row[1], row[3]) for row in rows(found, of)] == [(wanted, 4000.0)], wanted
+    for rule in (IdRule(topic=(9,)), IdRule(path=("no",)), IdRule(path=("x", "y"))):
+        found = decoder(of, things(id=rule)).decode(batch)
+        assert [reject.reason for reject in found.rejects] == ["no_id"]
+
+
+def test_a_mistake_in_a_format_costs_its_message_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = registry(meter("m"))
+    sources = Sources([things()], Limits())
+    taken = decode_all(SourceDecoder(of, Limits(), sources), [telemetry("m", energy_kwh=4)])
+    assert len(taken.columns) == 1
+    reader = sources.reader(telemetry("m"))
+    assert reader is not None
+    read = reader._read
+    calls = []
+
+    def failing(each: Message, found: Any) -> None:
+        calls.append(each)
+        if b"boom" in each.payload:
+            raise ZeroDivisionError
+        read(each, found)
+
+    monkeypatch.setattr(reader, "_read", failing)
+    batch = [telemetry("m", energy_kwh=1), telemetry("boom", energy_kwh=2), telemetry("m", energy_kwh=3)]
+    found = decode_all(SourceDecoder(of, Limits(), sources), batch)
+    assert [reject.reason for reject in found.rejects] == ["decoder_failed"]
+    assert [row[3] for row in rows(found, of)] == [1.0, 3.0]
+    assert len(calls) == 3, "no message is read twice"
+
+
+def test_state_changes_come_with_the_batch_and_survive_a_new_decoder() -> None:
+    of = registry(meter("m"))
+    sources = Sources([things()], Limits())
+    batch = [telemetry("m", energy_t1_kwh=1, energy_t2_kwh=2)]
+    first = SourceDecoder(of, Limits(), sources).decode(batch)
+    assert [row[3] for row in rows(first, of)] == [3.0]
+    assert list(first.memory.state) == ["tb"]
+    kept = {key: value for key, value in first.memory.state["tb"].items() if value is not None}
+    later = [telemetry("m", energy_t1_kwh=5)]
+    reloaded = SourceDecoder(of, Limits(), sources).decode(later)
+    restarted = decoder(of, things(), state={"tb": kept}).decode(later)
+    assert [row[3] for row in rows(reloaded, of)] == [row[3] for row in rows(restarted, of)] == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("topic", "topic_filter", "fits"),
+    [
+        ("a/b/c", "a/b/c", True),
+        ("a/b/c", "a/+/c", True),
+        ("a/b/c", "a/#", True),
+        ("a", "a/#", True),
+        ("a/b/c", "a/+", False),
+        ("a", "a/b", False),
+        ("a/b", "a", False),
+        ("/a", "+/a", True),
+        ("$SYS/x", "#", False),
+        ("$SYS/x", "$SYS/#", True),
+        ("", "#", True),
+    ],
+)
+def test_topic_filters(topic: str, topic_filter: str, fits: bool) -> None:
+    assert topic_matches(topic, topic_filter) is fits
+
+
+def test_columns_have_the_types_that_the_journal_takes() -> None:
+    columns = decoder(registry(meter("m")), things()).decode([telemetry("m", energy_kwh=4)]).columns
+    assert columns.device.dtype == np.dtype(np.int32)
+    assert columns.quantity.dtype == np.dtype(np.int8)

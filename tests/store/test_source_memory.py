@@ -1,0 +1,63 @@
+"""What sources remember, and ids that nobody knows, in their file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.store import source_memory
+from monitor.store.source_memory import SourceMemory, Unmapped, read_unmapped
+
+
+def seen(source_id: str, seen_ms: int, **values: float) -> Unmapped:
+    return Unmapped("gw", source_id, f"topic/{source_id}", seen_ms, values)
+
+
+def test_state_comes_back_in_the_order_of_its_changes(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite"
+    memory = SourceMemory(path)
+    memory.save({"a": {"1": b"x", "2": b"y"}, "b": {"1": b"z"}}, ())
+    memory.save({"a": {"1": b"xx", "3": b"w"}}, ())
+    memory.save({"a": {"2": None}}, ())
+    memory.close()
+    again = SourceMemory(path)
+    assert {name: list(entries.items()) for name, entries in again.state().items()} == {
+        "a": [("1", b"xx"), ("3", b"w")],
+        "b": [("1", b"z")],
+    }
+    again.close()
+
+
+def test_keys_may_be_any_text(tmp_path: Path) -> None:
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    memory.save({"a": {"\ud800": b"x", "'\"\n": b"y"}}, [seen("\udfff", 1, register=float("inf"))])
+    assert len(memory.state()["a"]) == 2
+    memory.close()
+    assert len(read_unmapped(tmp_path / "monitor.sqlite")) == 1
+
+
+def test_an_unmapped_id_keeps_its_first_time_and_each_last_value(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite"
+    memory = SourceMemory(path)
+    memory.save({}, [seen("m", 10, register=1.0), seen("n", 11, power_kw=2.0)])
+    memory.save({}, [seen("m", 20, power_kw=0.5)])
+    found = read_unmapped(path)
+    assert [(each.unmapped.source_id, each.first_ms, each.unmapped.seen_ms) for each in found] == [
+        ("m", 10, 20),
+        ("n", 11, 11),
+    ]
+    assert found[0].unmapped.values == {"register": 1.0, "power_kw": 0.5}
+    assert found[0].unmapped.topic == "topic/m"
+    assert memory.last_seen() == {("gw", "n"): 11, ("gw", "m"): 20}
+    memory.close()
+
+
+def test_the_ids_not_seen_for_longest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_memory, "MAX_UNMAPPED", 3)
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    for number in range(5):
+        memory.save({}, [seen(f"m{number}", number, register=1.0)])
+    memory.save({}, [seen("m2", 9, register=1.0), seen("m9", 8, register=1.0)])
+    assert list(memory.last_seen()) == [("gw", "m4"), ("gw", "m9"), ("gw", "m2")]
+    memory.close()
