@@ -1,0 +1,329 @@
+"""A plain JSON object whose keys are usual names: what platforms and gateways with free payloads have in common.
+
+    {"energy_kwh": 12.5, "power": 410, "power_unit": "W", "room": {"value": 22.5, "unit": "°C"}, "voltage": 231}
+
+A value's unit is looked for in the value's own object, then beside it (`power_unit`, `powerUnit`, `unit`), then in its
+name. Names inside an object are put after the object's (`energy.import`), and must be usual together. Which keys of an
+object are of use is worked out once for each shape, that is, for each sequence of keys.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from monitor.decoders.names import DIMENSIONS, Names, words_of
+from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown
+from monitor.decoders.state import SourceState
+from monitor.decoders.times import BadTimeError, LocalClock, epoch_ms, parse_iso, to_ms
+from monitor.decoders.units import Dimension, unit_of
+from monitor.decoders.values import Found, Measured
+from monitor.ingest.message import Message
+
+__all__ = ["ID_KEYS", "TIME_KEYS", "PlainValues", "as_id", "first"]
+
+ID_KEYS = (
+    "deviceId", "device_id", "deviceID", "DeviceId", "device_ID", "devId", "dev_id", "devEUI", "devEui", "dev_eui",
+    "deviceName", "device_name", "devName", "device", "dev", "thingName", "thing_name", "thing", "clientId",
+    "client_id", "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter", "serialNumber",
+    "serial_number", "serial", "sn", "SN", "imei", "IMEI", "mac", "MAC", "id", "ID",
+)  # fmt: skip
+"""Keys under which a plain object says of whom it is, the surest first."""
+TIME_KEYS = (
+    "ts", "timestamp", "Timestamp", "TimeStamp", "timeStamp", "timestamp_ms", "ts_ms", "time", "Time", "datetime",
+    "dateTime", "date_time", "eventTime", "event_time", "measured_at", "dtm",
+)  # fmt: skip
+VALUE_KEYS = ("value", "val", "v", "Value")
+UNIT_KEYS = ("unit", "units", "uom", "Unit")
+_WRAPPERS = frozenset(
+    {"values", "data", "payload", "telemetry", "metrics", "measurements", "readings", "fields", "params", "properties"}
+)
+"""Objects that say nothing of what is in them: their members count as the outer object's own."""
+_IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
+_DEEPEST = 4
+_EXACT = 1 << 53
+_CACHED_SHAPES = 500
+_LARGEST_SHAPE = 4000
+"""[characters] of a cached shape's keys together."""
+_LONGEST_NAME, _LONGEST_UNIT, _LONGEST_ID = 120, 24, 200
+_EARLIEST_MS, _LATEST_MS = 100_000_000_000, 100_000_000_000_000
+"""Whole numbers between them are epoch times in ms."""
+_FIRST_YEAR, _LAST_YEAR = 2000, 2095
+
+
+class _Known(NamedTuple):
+    key: str
+    name: str
+    plainly: Measured | None
+    """The quantity, where the name says all of it: value * factor + offset, if it is a number."""
+    factor: float
+    offset: float
+    unit_key: str | None
+    dimension: Dimension | None
+    """Not None: the unit's key stands for several values, so it must be one of this dimension."""
+
+
+class _Plan(NamedTuple):
+    known: tuple[_Known, ...]
+    others: tuple[str, ...]
+    """Keys that may hold objects."""
+    id_key: str | None
+    time_key: str | None
+    exported: frozenset[str]
+    """Names of power that flows out."""
+
+
+def as_id(raw: object) -> str | None:
+    """An id that a payload gives: a text, or a whole number; None for what is none."""
+    if isinstance(raw, str):
+        # What no text file can hold (half a surrogate pair) can be no device's id either.
+        return raw if 0 < len(raw) <= _LONGEST_ID and (raw.isascii() or _is_text(raw)) else None
+    if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) < 1 << 64:
+        return str(raw)
+    return None
+
+
+def _is_text(raw: str) -> bool:
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def first(body: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    """The value of the first of `keys` that `body` has; None if it has none."""
+    for key in keys:
+        if key in body:
+            return body[key]
+    return None
+
+
+class PlainValues:
+    """Reads plain objects of one source."""
+
+    def __init__(self, options: Options, state: SourceState, names: Names | None = None) -> None:
+        self.names = names or Names(options)
+        self._fields = options.fields
+        self._clock = LocalClock(options.timezone, state)
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+        """By an object's keys."""
+        self._nested_plans: dict[tuple[str, ...], _Plan] = {}
+        """By what stands before its names, and an object's keys."""
+
+    def read_body(
+        self,
+        message: Message,
+        found: Found,
+        body: dict[str, Any],
+        source_id: str,
+        ts_ms: int | None = None,
+        *,
+        is_id_known: bool = False,
+    ) -> None:
+        """The values of an object that may give its own id and time; `source_id` and `ts_ms` are used if it does not.
+        is_id_known: it is `source_id`, whatever stands in the object.
+
+        With a time that cannot be read all its values are rejected, as one.
+        """
+        plan = self._plan("", body)
+        if plan.id_key is not None and not is_id_known:
+            source_id = as_id(body[plan.id_key]) or source_id
+        if plan.time_key is not None:
+            try:
+                ts_ms = self.time_ms(message, found, body[plan.time_key], source_id) or ts_ms
+            except BadTimeError as error:
+                found.reject(error.reason, error.detail)
+                return
+        self.read(message, found, body, source_id, ts_ms)
+
+    def read(
+        self,
+        message: Message,
+        found: Found,
+        body: dict[str, Any],
+        source_id: str,
+        ts_ms: int | None,
+        *,
+        prefix: str = "",
+        unit: str | None = None,
+        depth: int = 0,
+    ) -> None:
+        """The values of an object. unit: what stands for all of them outside."""
+        plan = (None if prefix else self._plans.get(tuple(body))) or self._plan(prefix, body)
+        start = len(found.values)
+        for key, name, plainly, factor, offset, unit_key, dimension in plan.known:
+            raw = body[key]
+            if plainly is not None and unit is None:
+                kind = type(raw)
+                if (kind is float and raw == raw) or (kind is int and -_EXACT < raw < _EXACT):
+                    found.add(source_id, plainly, raw * factor + offset, ts_ms, name)
+                    continue
+            its_unit = unit
+            if unit_key is not None:
+                its_unit = as_unit(body[unit_key])
+                if dimension is not None and its_unit is not None and not _measures(its_unit, dimension):
+                    its_unit = None
+            if type(raw) is dict:
+                self._read_object(message, found, raw, source_id, ts_ms, name, its_unit, depth)
+            else:
+                self.names.add(found, source_id, name, raw, ts_ms, its_unit)
+        for key in plan.others:
+            raw = body[key]
+            if type(raw) is dict:
+                if key in _WRAPPERS:
+                    if depth < _DEEPEST:
+                        self.read(message, found, raw, source_id, ts_ms, prefix=prefix, unit=unit, depth=depth + 1)
+                else:
+                    self._read_object(message, found, raw, source_id, ts_ms, prefix + key, unit, depth)
+        if plan.exported and len(found.values) > start + 1:
+            _take_net_power(found, start, plan.exported)
+
+    def _read_object(
+        self,
+        message: Message,
+        found: Found,
+        raw: dict[str, Any],
+        source_id: str,
+        ts_ms: int | None,
+        name: str,
+        unit: str | None,
+        depth: int,
+    ) -> None:
+        """`name`: an object, of a value with its unit and its time, or of several values."""
+        if depth >= _DEEPEST or len(name) > _LONGEST_NAME:
+            return
+        its_unit = as_unit(first(raw, UNIT_KEYS)) or unit
+        for value_key in VALUE_KEYS:
+            if value_key in raw:
+                value = raw[value_key]
+                if type(value) is dict:
+                    self.read(
+                        message, found, value, source_id, ts_ms, prefix=name + ".", unit=its_unit, depth=depth + 1
+                    )
+                    return
+                try:
+                    ts_ms = self.time_ms(message, found, first(raw, TIME_KEYS), source_id) or ts_ms
+                except BadTimeError as error:
+                    if self.names.meaning(name, its_unit) is not None:
+                        found.reject(error.reason, error.detail)
+                    return
+                self.names.add(found, source_id, name, value, ts_ms, its_unit)
+                return
+        self.read(message, found, raw, source_id, ts_ms, prefix=name + ".", unit=unit, depth=depth + 1)
+
+    def time_ms(self, message: Message, found: Found, raw: object, source_id: str) -> int | None:
+        """UTC ms of a time in any of the usual ways: epoch in s to ns, as a number or a text, ISO 8601,
+        yyyyMMddHHmmss[SSS]; None where there is none. Raises BadTimeError."""
+        if type(raw) is int and _EARLIEST_MS < raw < _LATEST_MS:
+            return raw
+        if raw is None or raw == "":
+            return None
+        if type(raw) is int or type(raw) is float:
+            return epoch_ms(raw)
+        if not isinstance(raw, str) or len(raw) > 40:
+            raise BadTimeError(f"{shown(raw)} is no time" if isinstance(raw, str | bool) else "no time")
+        text = raw.strip()
+        if text.isascii() and text.replace(".", "", 1).isdigit():
+            if len(text) not in (14, 17) or not text.startswith("20") or "." in text:
+                return epoch_ms(float(text) if "." in text else int(text))
+            naive = _compact(text)
+        else:
+            naive = parse_iso(text.replace("/", "-"))
+        if not _FIRST_YEAR <= naive.year <= _LAST_YEAR:
+            raise BadTimeError(f"{shown(raw)} is no time of this century")
+        if naive.tzinfo is not None:
+            return to_ms(naive)
+        return self._clock.ms(naive, source_id, message.received_ms, found)
+
+    def _plan(self, prefix: str, body: dict[str, Any]) -> _Plan:
+        keys = tuple(body)
+        shape = (prefix, *keys) if prefix else keys
+        plans = self._nested_plans if prefix else self._plans
+        plan = plans.get(shape)
+        if plan is None:
+            plan = self._planned(prefix, keys)
+            if sum(map(len, keys)) + 8 * len(keys) <= _LARGEST_SHAPE:
+                if len(plans) >= _CACHED_SHAPES:
+                    plans.clear()
+                plans[shape] = plan
+        return plan
+
+    def _planned(self, prefix: str, keys: tuple[str, ...]) -> _Plan:
+        present = set(keys)
+        known = []
+        others = []
+        exported = set()
+        for key in keys:
+            name = prefix + key
+            # With a unit there is a meaning for each name that could have one.
+            meaning = None if len(name) > _LONGEST_NAME else self.names.meaning(name)
+            if meaning is None:
+                if key not in UNIT_KEYS:
+                    others.append(key)
+                continue
+            dimension = DIMENSIONS[meaning.quantity]
+            unit_key, is_its_own = None, True
+            if dimension is not None:
+                unit_key, is_its_own = _unit_key(key, dimension, present)
+            is_plain = dimension is not None and unit_key is None and meaning.is_unit_known and not meaning.tariff
+            plainly = meaning.quantity if is_plain else None
+            shared = None if is_its_own else dimension
+            known.append(_Known(key, name, plainly, meaning.factor, meaning.offset, unit_key, shared))
+            if meaning.quantity == "power_kw":
+                with_unit = self.names.meaning(name, "W")
+                if with_unit is not None and with_unit.factor < 0:
+                    exported.add(name)
+        id_key = next((key for key in ID_KEYS if key in present), None)
+        time_key = next((key for key in TIME_KEYS if key in present), None)
+        return _Plan(tuple(known), tuple(others), id_key, time_key, frozenset(exported))
+
+
+def _unit_key(key: str, dimension: Dimension, present: set[str]) -> tuple[str | None, bool]:
+    """The key beside `key` that holds its unit, and whether it is of this value alone."""
+    for candidate in (key + "_unit", key + "Unit", key + "_uom", key + ".unit", "unit_" + key):
+        if candidate in present:
+            return candidate, True
+    for candidate in (f"{dimension}_unit", f"{dimension}Unit", *UNIT_KEYS):
+        if candidate in present:
+            return candidate, False
+    return None, True
+
+
+def as_unit(raw: object) -> str | None:
+    """A unit as a payload gives it, or None where it gives none."""
+    return raw[:_LONGEST_UNIT] if isinstance(raw, str) and raw else None
+
+
+def _measures(text: str, dimension: Dimension) -> bool:
+    unit = unit_of(text)
+    return unit is None or unit.dimension == dimension
+
+
+def _compact(text: str) -> dt.datetime:
+    try:
+        numbers = [int(text[at : at + 2]) for at in range(4, 14, 2)]
+        millisecond = int(text[14:] or "0")
+        return dt.datetime(int(text[:4]), *numbers, millisecond * 1000)  # type: ignore[arg-type,call-arg]  # noqa: DTZ001  # a local time; the caller knows the zone
+    except ValueError:
+        raise BadTimeError(f"{shown(text)} is no time") from None
+
+
+def _take_net_power(found: Found, start: int, exported: frozenset[str]) -> None:
+    """Of power in, power out and their difference in one object: the difference alone."""
+    powers = [value for value in found.values[start:] if value.quantity == "power_kw"]
+    out = [value for value in powers if value.name in exported]
+    if not out or len(powers) == len(out) or len({(value.source_id, value.ts_ms) for value in powers}) > 1:
+        return
+    total = [
+        value
+        for value in powers
+        if value.name not in exported and _IMPORT_WORDS.isdisjoint(words_of(value.name).split("_"))
+    ]
+    if total:
+        kept = total
+    else:
+        into = next(value for value in powers if value.name not in exported)
+        kept = [into._replace(value=into.value + out[0].value)]
+    found.values[start:] = [value for value in found.values[start:] if value.quantity != "power_kw"] + kept
