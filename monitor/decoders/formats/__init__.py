@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from monitor.decoders.formats.ac_controllers import OPTIONS as AC_OPTIONS
 from monitor.decoders.formats.ac_controllers import AcControllers
 from monitor.decoders.formats.ams_han import AmsHan
 from monitor.decoders.formats.aws_azure import AwsAzure
@@ -91,13 +92,13 @@ FORMATS: dict[str, Entry] = {
     "sparkplug_b": Entry(SparkplugB),
     "senml": Entry(SenML),
     "influx_line_protocol": Entry(LineProtocol, check_line_protocol),
-    "ac_controllers": Entry(AcControllers),
+    "ac_controllers": Entry(AcControllers, one_of(**AC_OPTIONS)),
     "ha_mqtt_climate": Entry(HaClimate),
     "esphome": Entry(Esphome),
     "homie": Entry(Homie),
     "wirenboard": Entry(WirenBoard),
     "thingsboard_gateway": Entry(ThingsBoard),
-    "neuron_gateway": Entry(Neuron),
+    "neuron_gateway": Entry(Neuron, one_of(dlt645=("scaled", "raw"))),
     "chinese_gateway": Entry(ChineseGateway),
     "modbus_gateway": Entry(ModbusGateway),
     "aws_azure": Entry(AwsAzure),
