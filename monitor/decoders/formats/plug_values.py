@@ -1,0 +1,80 @@
+"""What the formats of plugs and sub-meters (Shelly, Tasmota, Zigbee2MQTT) have in common: ids and single values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from monitor.decoders.payloads import shown, to_number
+from monitor.decoders.state import SourceState
+from monitor.decoders.values import Found, Measured
+
+__all__ = ["add_number", "is_id", "keep_phases", "merged_sum", "number_of"]
+
+_LONGEST_ID = 200
+_NUMBERS = frozenset({int, float})
+_LARGEST = 1e12
+"""[W, Wh] Integers beyond 64 bits cannot be kept."""
+
+
+def is_id(raw: object) -> bool:
+    """Whether a payload's value can name a meter: text of reasonable length, that can be written down (JSON allows half
+    a surrogate pair, UTF-8 does not)."""
+    if not isinstance(raw, str) or not 0 < len(raw) <= _LONGEST_ID:
+        return False
+    if raw.isascii():
+        return True
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def number_of(found: Found, raw: object, source_id: str, name: str) -> float | None:
+    """The number; None where there is none, which is then ignored, or where it is wrong, which is then rejected."""
+    try:
+        number = to_number(raw)
+    except ValueError:
+        found.reject("bad_value", f"{shown(source_id)} {shown(name)}: {shown(raw)} is no number")
+        return None
+    if number is None:
+        found.ignore("no_value")
+    return number
+
+
+def add_number(
+    found: Found, source_id: str, quantity: Measured, raw: object, divisor: float, ts_ms: int | None, name: str
+) -> None:
+    """One reading of raw / divisor, if there is a value."""
+    number = raw if type(raw) is float and raw == raw else number_of(found, raw, source_id, name)
+    if number is not None:
+        found.add(source_id, quantity, number / divisor, ts_ms, name)
+
+
+def keep_phases(state: SourceState, key: str, a: Any, b: Any, c: Any) -> None:
+    """What `merged_sum` is to know of phases that came with their total. What is no number is not kept."""
+    if type(a) in _NUMBERS and type(b) in _NUMBERS and type(c) in _NUMBERS:
+        phases = [a, b, c]
+        if phases != state.get(key) and min(a, b, c) > -_LARGEST and max(a, b, c) < _LARGEST:
+            state.put(key, phases)
+
+
+def merged_sum(
+    found: Found, state: SourceState, key: str, phases: Iterable[object], source_id: str, name: str
+) -> float | None:
+    """The sum over the phases of a device that may send some of them, the others as they were last. Ellipsis stands for
+    a phase that the message does not have. None, and ignored, as long as one of them is not known."""
+    now = [... if raw is ... else number_of(found, raw, source_id, name) for raw in phases]
+    before: list[float | None] = state.get(key) or [None] * len(now)
+    merged = [old if new is ... else new for old, new in zip(before, now, strict=True)]
+    if merged != before:
+        state.put(key, merged)
+    total = 0.0
+    for number in merged:
+        if number is None:
+            if None not in now:  # else it is said already
+                found.ignore("waits_for_phases")
+            return None
+        total += number
+    return total
