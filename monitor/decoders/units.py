@@ -50,7 +50,7 @@ UNITS: dict[str, Unit] = {
     "VA": _OTHER, "va": _OTHER, "kVA": _OTHER, "kva": _OTHER, "VAh": _OTHER, "kVAh": _OTHER, "var": _OTHER,
     "VAr": _OTHER, "kvar": _OTHER, "kVAr": _OTHER, "varh": _OTHER, "kvarh": _OTHER, "kVArh": _OTHER, "%RH": _OTHER,
     "s": _OTHER, "min": _OTHER, "h": _OTHER, "dB": _OTHER, "dBm": _OTHER, "Pa": _OTHER, "hPa": _OTHER, "bar": _OTHER,
-    "lx": _OTHER, "ppm": _OTHER,
+    "lx": _OTHER, "ppm": _OTHER, "deg C": _C,
 }  # fmt: skip
 """As it is written → what it is. mWh and MWh differ by nothing but a capital: only lower case `mwh` is taken as MWh,
 since no meter counts in mWh without writing it properly."""
