@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from monitor.decoders.formats.ac_controllers import OPTIONS as AC_OPTIONS
 from monitor.decoders.formats.ac_controllers import AcControllers
 from monitor.decoders.formats.ams_han import AmsHan
 from monitor.decoders.formats.aws_azure import AwsAzure
@@ -92,8 +91,8 @@ FORMATS: dict[str, Entry] = {
     "sparkplug_b": Entry(SparkplugB),
     "senml": Entry(SenML),
     "influx_line_protocol": Entry(LineProtocol, check_line_protocol),
-    "ac_controllers": Entry(AcControllers, one_of(**AC_OPTIONS)),
-    "ha_mqtt_climate": Entry(HaClimate),
+    "ac_controllers": Entry(AcControllers, one_of(wishes=(True, False), temperature_unit=("C", "F"))),
+    "ha_mqtt_climate": Entry(HaClimate, one_of(temperature_unit=("C", "F"))),
     "esphome": Entry(Esphome),
     "homie": Entry(Homie),
     "wirenboard": Entry(WirenBoard),

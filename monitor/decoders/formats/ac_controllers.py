@@ -1,20 +1,106 @@
-"""To be written."""
+"""Controllers of air conditioners, each with topics of its own: which one it is, by topic and payload.
+
+Faikin and Faikout, CN105 bridges, Gree's and Mitsubishi Heavy's bridges, HeishaMon, P1P2MQTT and Tasmota's infrared
+bridge have a file each. None of their topics names its maker, so the shape of the topic decides, and where that says
+nothing, whether the payload is an object.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from monitor.decoders.formats import cn105, faikin, gree, heishamon, tasmota_ir
+from monitor.decoders.formats.climate import Climate
+from monitor.decoders.formats.p1p2 import P1P2
+from monitor.decoders.formats.topics import COMMAND_LEVELS, Levels, levels_of
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
 __all__ = ["AcControllers"]
 
+_Reader = Callable[[Message, Found], None]
+_CACHED = 2000
+_TASMOTA_LAST = frozenset({"RESULT", "STATE", "SENSOR", "LWT", "INFO1", "INFO2", "INFO3", "STATUS", "LOGGING"})
+_P1P2_LEVELS = 7
+_P1P2_CATEGORIES = frozenset("TCSMAFEU")
+
 
 class AcControllers:
-    """Format `ac_controllers`."""
+    """Format `ac_controllers`. Options: `wishes` (what a remote control sends is taken as the unit's state),
+    `temperature_unit` (C or F: of controllers that name none)."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        climate = Climate(options, state)
+        self._faikin = faikin.Faikin(Climate(options, state, faikin.MODES), state)
+        self._heishamon = heishamon.HeishaMon(options, state)
+        self._p1p2 = P1P2(options, climate)
+        self._tasmota_ir = tasmota_ir.TasmotaIr(options, climate, state)
+        self._gree = gree.Gree(options, state)
+        self._cn105 = cn105.Cn105(climate)
+        self._readers: dict[str, _Reader] = {}
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        reader = self._readers.get(message.topic)
+        if reader is None:
+            reader = self._reader(levels_of(message.topic))
+            if len(self._readers) >= _CACHED:
+                self._readers.clear()
+            self._readers[message.topic] = reader
+        reader(message, found)
+
+    def _reader(self, levels: Levels) -> _Reader:
+        first, last = levels[0], levels[-1]
+        before = levels[-2] if len(levels) > 1 else ""
+        if first == "P1P2" or (len(levels) == _P1P2_LEVELS and levels[1] == "P" and levels[-3] in _P1P2_CATEGORIES):
+            return self._of_p1p2(levels)
+        if first in faikin.PREFIXES and len(levels) > 1:
+            return lambda message, found: self._faikin.read(message, levels, found)
+        if last in COMMAND_LEVELS or "cmnd" in levels or before in ("commands", "set", "cmnd", "control"):
+            return _ignoring("command")
+        if len(levels) > 2 and (before in heishamon.GROUPS or levels[-3] == "s0"):
+            group, name = ("s0", before) if levels[-3] == "s0" else (before, last)
+            root = "/".join((*levels[:-2], last) if group == "s0" else levels[:-2])
+            return lambda message, found: self._heishamon.read(message, root, group, name, found)
+        if last in _TASMOTA_LAST and last != "LWT":
+            unit = "/".join(level for level in levels[:-1] if level not in tasmota_ir.PREFIXES)
+            return lambda message, found: self._tasmota_ir.read(message, unit, found)
+        if last in cn105.STATUSES:
+            return _ignoring("status")
+        if last == "get" and len(levels) > 2:
+            unit = "/".join(levels[:-2])
+            return lambda message, found: self._gree.read(message, unit, before, found)
+        if last in gree.MHI and len(levels) > 1:
+            unit = "/".join(levels[:-1])
+            return lambda message, found: self._gree.read(message, unit, last, found)
+        return self._of_object(levels)
+
+    def _of_p1p2(self, levels: Levels) -> _Reader:
+        # P: parameters. The rest is hex, log lines, and W, which is where people write.
+        kind = levels[1] if len(levels) > 1 else ""
+        if kind != "P" or len(levels) < _P1P2_LEVELS - 1:
+            return _ignoring("command" if kind == "W" else "status")
+        unit, name = "/".join(levels[2:-3]), levels[-1]
+        return lambda message, found: self._p1p2.read(message, unit, name, found)
+
+    def _of_object(self, levels: Levels) -> _Reader:
+        unit = "/".join(levels[:-1] if levels[-1] in cn105.STATES and len(levels) > 1 else levels)
+
+        def read(message: Message, found: Found) -> None:
+            payload = bytes(message.payload[:200]).lstrip()
+            if payload in (b"online", b"offline", b"Online", b"Offline"):
+                found.ignore("status")
+            elif payload[:1] != b"{":
+                raise UnreadableError(f"no controller that is known here sends {shown(payload)} on {shown(levels[-1])}")
+            elif b'"IrReceived"' in payload or b'"IRHVAC"' in payload:
+                self._tasmota_ir.read(message, unit, found)
+            else:
+                self._cn105.read(message, unit, found)
+
+        return read
+
+
+def _ignoring(reason: str) -> _Reader:
+    return lambda _, found: found.ignore(reason)

@@ -1,0 +1,32 @@
+"""Mitsubishi Electric's units behind their CN105 plug, and whatever else sends a climate entity's state as one object.
+
+The example of github.com/SwiCago/HeatPump publishes its settings (`power`, `mode`, `temperature`: the set-point) on
+`<name>` and `{"roomTemperature", "operating"}` on `<name>/status`; mitsubishi2MQTT has both in `<prefix>/<name>/state`.
+The mode stays what it was while the power is off, and is told so: whether a unit runs needs both.
+"""
+
+from __future__ import annotations
+
+from monitor.decoders.formats.climate import Climate
+from monitor.decoders.payloads import read_json, shown
+from monitor.decoders.values import Found, UnreadableError
+from monitor.ingest.message import Message
+
+__all__ = ["STATES", "STATUSES", "Cn105"]
+
+STATES = frozenset({"state", "settings", "status"})
+"""Last levels of topics with a state: the unit is what stands before."""
+STATUSES = frozenset({"timers", "debug", "availability", "attributes", "attr", "system", "packets", "logs", "LWT"})
+"""Last levels of topics that say nothing of the unit, though `timers` has a `mode`."""
+
+
+class Cn105:
+    def __init__(self, climate: Climate) -> None:
+        self._climate = climate
+
+    def read(self, message: Message, source_id: str, found: Found) -> None:
+        body = read_json(message.payload)
+        if not isinstance(body, dict):
+            raise UnreadableError(f"expected an object, found {shown(body)}")
+        if not self._climate.add_object(found, source_id, body, None):
+            raise UnreadableError(f"an object of no controller that is known here, with {shown(', '.join(body))}")
