@@ -1,30 +1,227 @@
-"""To be written."""
+"""ChirpStack, versions 4 and 3: uplinks of LoRaWAN devices as JSON.
+
+Version 4 (chirpstack.io/docs, integrations, events): topic `application/<id>/device/<devEui>/event/<event>`; `time` is
+when the network server had it, `deduplicationId` stands for one uplink, `object` is what the codec made of `data`.
+Version 3: `devEUI` in hex, or in base64 from the Protobuf marshaler, which puts the codec's object into `objectJSON` as
+text; no time but that of gateways that know it (`rxInfo[].time`); of a retransmission nothing tells but the same frame
+counter with the same content. Both leave out what is 0, false or empty.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from monitor.decoders.formats.lorawan import LorawanReader, device_id, first_time_ms
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
+from monitor.decoders.times import BadTimeError, iso_ms
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["ChirpStackV3", "ChirpStackV4"]
+__all__ = ["ChirpStackV3", "ChirpStackV4", "UplinkV3", "read_v3"]
+
+_EVENT_LEVELS = 6
+_UP = frozenset({"up", "rx"})
+_EVENTS = frozenset(
+    {"join", "status", "ack", "txack", "log", "error", "location", "integration", "stats", "proprietary"}
+)
+_V4_TIMES = ("nsTime", "time", "gwTime")
+_V3_TIMES = ("time",)
+_BASE64_EUI_CHARS, _EUI_BYTES = 12, 8
+
+
+class _DeviceInfo(msgspec.Struct):
+    devEui: Any = None  # noqa: N815  # ChirpStack's own name
+    deviceProfileName: Any = None  # noqa: N815
+
+
+class _UplinkV4(msgspec.Struct):
+    deduplicationId: Any = None  # noqa: N815
+    time: Any = None
+    deviceInfo: _DeviceInfo | None = None  # noqa: N815
+    fCnt: Any = None  # noqa: N815
+    fPort: Any = None  # noqa: N815
+    data: Any = None
+    object: Any = None
+    rxInfo: msgspec.Raw = msgspec.Raw()  # noqa: N815
+
+
+class UplinkV3(msgspec.Struct):
+    devEUI: Any = None  # noqa: N815
+    deviceProfileName: Any = None  # noqa: N815
+    fCnt: Any = None  # noqa: N815
+    fPort: Any = None  # noqa: N815
+    data: Any = None
+    object: Any = None
+    objectJSON: Any = None  # noqa: N815
+    rxInfo: Any = None  # noqa: N815
+    time: Any = None
+    publishedAt: Any = None  # noqa: N815
+
+
+_decode_v4 = msgspec.json.Decoder(_UplinkV4).decode
+_decode_v3 = msgspec.json.Decoder(UplinkV3).decode
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    document = read_json(payload)
+    if not isinstance(document, dict):
+        raise UnreadableError(f"expected an object, found {shown(document)}")
+    return document
+
+
+def _members(struct: type[msgspec.Struct], document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in struct.__struct_fields__ if name in document}
+
+
+def _uplink_v4(payload: bytes) -> _UplinkV4:
+    try:
+        return _decode_v4(payload)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    members = _members(_UplinkV4, _object(payload))
+    info = members.get("deviceInfo")
+    members["deviceInfo"] = _DeviceInfo(**_members(_DeviceInfo, info)) if isinstance(info, dict) else None
+    return _UplinkV4(**members)
+
+
+def _uplink_v3(payload: bytes) -> UplinkV3:
+    try:
+        return _decode_v3(payload)
+    except (msgspec.MsgspecError, RecursionError):
+        return UplinkV3(**_members(UplinkV3, _object(payload)))
+
+
+def _is_up(topic: str, found: Found) -> bool:
+    """Whether the topic is one of uplinks; a topic of another shape (a bridge's) says nothing against it."""
+    _, _, event = topic.rpartition("/")
+    if event in _UP:
+        return True
+    levels = topic.split("/")
+    if len(levels) >= 2 and levels[-2] == "event":
+        found.ignore(f"event_{event}" if event in _EVENTS else "other_event")
+        return False
+    if levels[-2:-1] == ["command"]:
+        found.ignore("command")
+        return False
+    if len(levels) == _EVENT_LEVELS - 1 and levels[0] == "application" and event in _EVENTS:  # version 3 before 3.11
+        found.ignore(f"event_{event}")
+        return False
+    return True
+
+
+def _id_of(topic: str) -> str | None:
+    levels = topic.split("/")
+    for position, level in enumerate(levels[:-1]):
+        if level == "device":
+            return device_id(levels[position + 1])
+    return None
+
+
+def _rx_info(raw: object) -> object:
+    if isinstance(raw, msgspec.Raw):
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+    return raw
 
 
 class ChirpStackV4:
     """Format `chirpstack_v4`."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        self._reader = LorawanReader(options, state)
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        topic = message.topic
+        if not topic.endswith("/event/up") and not _is_up(topic, found):
+            return
+        uplink = _uplink_v4(message.payload)
+        info = uplink.deviceInfo
+        if uplink.object is None and uplink.data is None and uplink.fPort is None:
+            # A status, a join or a log entry on a topic of one's own.
+            found.ignore("other_event")
+            return
+        source_id = (device_id(info.devEui) if info is not None else None) or _id_of(topic)
+        if source_id is None:
+            raise UnreadableError("neither payload nor topic names a devEui")
+        ts_ms: int | None
+        if isinstance(uplink.time, str) and uplink.time:
+            ts_ms = iso_ms(uplink.time)
+        elif uplink.time:
+            raise BadTimeError(f"time: {shown(uplink.time)}")
+        else:
+            ts_ms = first_time_ms(_rx_info(uplink.rxInfo), _V4_TIMES, message.received_ms)
+        reader = self._reader
+        once = uplink.deduplicationId
+        if isinstance(once, str) and once:
+            repeated = reader.is_repeated(source_id, once)
+        else:
+            at_ms = message.received_ms if ts_ms is None else ts_ms
+            repeated = reader.is_retransmitted(source_id, uplink.fCnt, uplink.data, at_ms)
+        if repeated:
+            found.ignore("duplicate")
+            return
+        profile = None if info is None else info.deviceProfileName
+        model = profile.lower() if isinstance(profile, str) else ""
+        reader.read(found, source_id, uplink.object, uplink.data, uplink.fPort, ts_ms, model)
 
 
 class ChirpStackV3:
     """Format `chirpstack_v3`."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        self._reader = LorawanReader(options, state)
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        topic = message.topic
+        if not topic.endswith("/event/up") and not _is_up(topic, found):
+            return
+        uplink = _uplink_v3(message.payload)
+        if uplink.object is None and uplink.objectJSON is None and uplink.data is None and uplink.fPort is None:
+            found.ignore("other_event")
+            return
+        source_id = _eui_v3(uplink.devEUI) or _id_of(topic)
+        if source_id is None:
+            raise UnreadableError("neither payload nor topic names a devEUI")
+        read_v3(uplink, source_id, self._reader, found, message.received_ms)
+
+
+def read_v3(uplink: UplinkV3, source_id: str, reader: LorawanReader, found: Found, received_ms: int) -> None:
+    """The readings of one uplink in the form of version 3, which network servers inside gateways send, too."""
+    ts_ms = first_time_ms(uplink.rxInfo, _V3_TIMES, received_ms)
+    if ts_ms is None:
+        ts_ms = first_time_ms([{"time": uplink.time}, {"time": uplink.publishedAt}], _V3_TIMES, received_ms)
+    codec = uplink.object
+    if codec is None and isinstance(uplink.objectJSON, str) and uplink.objectJSON:
+        try:
+            codec = read_json(uplink.objectJSON.encode("utf-8", "replace"))
+        except UnreadableError as error:
+            found.reject("malformed", f"{source_id} objectJSON: {error.detail}")
+    content = uplink.data or uplink.objectJSON
+    if reader.is_retransmitted(source_id, uplink.fCnt, content, received_ms if ts_ms is None else ts_ms):
+        found.ignore("duplicate")
+        return
+    profile = uplink.deviceProfileName
+    reader.read(
+        found, source_id, codec, uplink.data, uplink.fPort, ts_ms, profile.lower() if isinstance(profile, str) else ""
+    )
+
+
+def _eui_v3(raw: object) -> str | None:
+    """A device's id in hex, of one in base64, too."""
+    eui = device_id(raw)
+    if eui is not None and len(eui) == _BASE64_EUI_CHARS and eui.endswith("="):
+        try:
+            bytes_ = base64.b64decode(eui, validate=True)
+        except (binascii.Error, ValueError):
+            return eui
+        if len(bytes_) == _EUI_BYTES:
+            return bytes_.hex()
+    return eui

@@ -1,20 +1,200 @@
-"""To be written."""
+"""The Things Stack, version 3: uplinks of LoRaWAN devices as JSON.
+
+Topic `v3/<application>@<tenant>/devices/<device>/up`, without `@<tenant>` on an open source server (data formats in
+thethingsindustries.com/docs). What is empty, 0 or false is left out. The time is when the network server had the
+uplink, else the application server; `rx_metadata[].timestamp` is a counter of the gateway, never a time.
+`decoded_payload` is what the payload formatter made, `normalized_payload` the same in the Stack's own names. Uplinks
+that were simulated in the console are no readings.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
+from monitor.decoders.formats.lorawan import LorawanReader, device_id, first_time_ms
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
+from monitor.decoders.times import BadTimeError, iso_ms
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["ThingsStack"]
+__all__ = ["ThingsStack", "read_uplink"]
+
+_RX_TIMES = ("time", "gps_time", "received_at")
+_COMMANDS = frozenset({"push", "replace"})
+_EVENTS = frozenset(
+    {
+        "join_accept", "downlink_ack", "downlink_nack", "downlink_sent", "downlink_failed", "downlink_queued",
+        "downlink_queue_invalidated", "location_solved", "service_data",
+    }
+)  # fmt: skip
+
+
+class _ApplicationIds(msgspec.Struct):
+    application_id: Any = None
+
+
+class _DeviceIds(msgspec.Struct):
+    dev_eui: Any = None
+    device_id: Any = None
+    application_ids: _ApplicationIds | None = None
+
+
+class _Version(msgspec.Struct):
+    brand_id: Any = None
+    model_id: Any = None
+
+
+class _Uplink(msgspec.Struct):
+    f_port: Any = None
+    f_cnt: Any = None
+    session_key_id: Any = None
+    frm_payload: Any = None
+    decoded_payload: Any = None
+    normalized_payload: Any = None
+    received_at: Any = None
+    version_ids: _Version | None = None
+    rx_metadata: msgspec.Raw = msgspec.Raw()
+
+
+class _Document(msgspec.Struct):
+    end_device_ids: _DeviceIds | None = None
+    received_at: Any = None
+    simulated: Any = None
+    uplink_message: _Uplink | None = None
+    uplink_normalized: _Uplink | None = None
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+def _document(payload: bytes) -> _Document:
+    try:
+        return _decode(payload)
+    except (msgspec.MsgspecError, RecursionError):
+        document = read_json(payload)
+    if not isinstance(document, dict):
+        raise UnreadableError(f"expected an object, found {shown(document)}")
+    return _of_object(document)
+
+
+def _of_object(document: dict[str, Any]) -> _Document:
+    members = _members(_Document, document)
+    members["end_device_ids"] = ids = _struct(_DeviceIds, document.get("end_device_ids"))
+    if ids is not None:
+        ids.application_ids = _struct(_ApplicationIds, ids.application_ids)
+    for name in ("uplink_message", "uplink_normalized"):
+        members[name] = uplink = _struct(_Uplink, document.get(name))
+        if uplink is not None:
+            uplink.version_ids = _struct(_Version, uplink.version_ids)
+    return _Document(**members)
+
+
+def _members(struct: type[msgspec.Struct], document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in struct.__struct_fields__ if name in document}
+
+
+def _struct(struct: type[Any], raw: object) -> Any:
+    """The members of an object, None for what is no object."""
+    return struct(**_members(struct, raw)) if isinstance(raw, dict) else None
+
+
+def read_uplink(document: object, reader: LorawanReader, found: Found, received_ms: int) -> bool:
+    """Put the readings of an uplink into `found` that came inside another envelope; false if it is none.
+
+    document: the Stack's message as plain objects; reader: the source's own.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("uplink_message"), dict):
+        return False
+    _read(_of_object(document), reader, found, received_ms)
+    return True
 
 
 class ThingsStack:
     """Format `tts_v3`."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        self._reader = LorawanReader(options, state)
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        topic = message.topic
+        if not topic.endswith("/up") and _is_command(topic):
+            found.ignore("command")
+            return
+        _read(_document(message.payload), self._reader, found, message.received_ms)
+
+
+def _is_command(topic: str) -> bool:
+    levels = topic.split("/")
+    return len(levels) > 1 and levels[-1] in _COMMANDS and levels[-2] == "down"
+
+
+def _read(document: _Document, reader: LorawanReader, found: Found, received_ms: int) -> None:
+    uplink = document.uplink_message
+    is_normalized = uplink is None and document.uplink_normalized is not None
+    if uplink is None:
+        uplink = document.uplink_normalized
+    if uplink is None:
+        found.ignore("other_event")
+        return
+    if document.simulated is True:
+        found.ignore("simulated")
+        return
+    ids = document.end_device_ids
+    source_id = _source_id(ids)
+    ts_ms, once = _times(document, uplink, received_ms)
+    kind = "normalized" if is_normalized else ""
+    if not once:
+        frame = uplink.frm_payload
+        repeated = reader.is_retransmitted(source_id, uplink.f_cnt, frame, received_ms if ts_ms is None else ts_ms)
+    else:
+        count = uplink.f_cnt if isinstance(uplink.f_cnt, int) and 0 <= uplink.f_cnt < 1 << 32 else 0
+        repeated = not is_normalized and reader.is_repeated(source_id, f"{count}{kind} {once}")
+    if repeated:
+        found.ignore("duplicate")
+        return
+    codec = uplink.decoded_payload
+    if not isinstance(codec, dict | list) or not codec:
+        normalized = uplink.normalized_payload
+        codec = [normalized] if isinstance(normalized, dict) else normalized
+    reader.read(found, source_id, codec, uplink.frm_payload, uplink.f_port, ts_ms, _model(uplink))
+
+
+def _source_id(ids: _DeviceIds | None) -> str:
+    if ids is None:
+        raise UnreadableError("no end_device_ids")
+    dev_eui = device_id(ids.dev_eui)
+    if dev_eui is not None:
+        return dev_eui
+    name = device_id(ids.device_id)
+    if name is None:
+        raise UnreadableError("end_device_ids names no device")
+    application = None if ids.application_ids is None else device_id(ids.application_ids.application_id)
+    return name if application is None else f"{application}/{name}"
+
+
+def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int | None, str]:
+    """When the uplink was received, None if nothing says so, and the text that says it."""
+    for raw in (uplink.received_at, document.received_at):
+        if isinstance(raw, str) and raw:
+            return iso_ms(raw), raw
+        if raw:
+            raise BadTimeError(f"received_at: {shown(raw)}")
+    metadata: object = uplink.rx_metadata
+    if isinstance(metadata, msgspec.Raw):
+        try:
+            metadata = msgspec.json.decode(metadata)
+        except (msgspec.MsgspecError, RecursionError):
+            metadata = None
+    return first_time_ms(metadata, _RX_TIMES, received_ms), ""
+
+
+def _model(uplink: _Uplink) -> str:
+    """Brand and model, where the device is of the repository."""
+    version = uplink.version_ids
+    if version is None:
+        return ""
+    return " ".join(name.lower()[:100] for name in (version.brand_id, version.model_id) if isinstance(name, str))

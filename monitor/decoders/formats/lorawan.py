@@ -1,0 +1,323 @@
+"""What LoRaWAN network servers have in common: a device's codec object or its raw frame → readings.
+
+A server hands on what a codec made of the frame, or the frame alone, in base64. Whose codec it is decides what names
+mean: Milesight's and Yobiiq's are known, others are read by the usual names and need a unit, in the name or beside the
+value. A raw frame is read if its layout is known and fits to the last byte (`no_codec` otherwise): nothing is guessed.
+
+What is nested is flattened by one level (`air.temperature`); a list of records that name their time is read, each with
+its own. A mode counts where it is a word, since most LoRaWAN devices call some setting of theirs `mode`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.decoders.formats import milesight_frames, yobiiq, yobiiq_frames
+from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, time_ms
+from monitor.decoders.names import Meaning, Names
+from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown, to_number
+from monitor.decoders.state import SourceState
+from monitor.decoders.times import BadTimeError, iso_ms
+from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.words import mode_number
+
+__all__ = ["LorawanReader", "device_id", "first_time_ms", "frame_of"]
+
+_MILESIGHT_PORT = 85
+_MILESIGHT_EUI = "24e124"
+_MILESIGHT_MODELS = (
+    "milesight", "wt101", "wt102", "wt201", "wt211", "wt301", "wt302", "wt303", "wt304", "wt401", "ws50", "ws51",
+    "ws52", "ws55", "ct101", "ct103", "ct105", "ct303", "ct305", "ct310", "em300", "em310", "em320", "em400", "em500",
+    "am102", "am103", "am104", "am107", "am307", "am308", "am319",
+)  # fmt: skip
+_ALIASES = {
+    "TempC_SHT": "temperature", "TempC_SHT31": "temperature", "TempC_SHT41": "temperature",  # Dragino, inside the case
+    "sensorTemperature": "temperature", "targetTemperature": "target_temperature",  # MClimate
+    "operationalMode": "mode", "operational_mode": "mode",
+}  # fmt: skip
+_NEUTRAL = frozenset(
+    {"data", "values", "value", "object", "payload", "decoded", "measurements", "readings", "telemetry"}
+)
+"""What says nothing of what is inside."""
+_CAYENNE_TEMPERATURES = frozenset({"temperatureSensor", "temperature_sensor"})
+_TOTAL_WATER, _LITRES = "metering.water.total", Meaning("water_m3", 0.001)
+"""Of the Things Stack's normalized payloads [l]."""
+_TEMPERATURE = Meaning("room_c")
+_TOO_COMMON = frozenset({"state", "total"})
+"""Doors and counters say so, too."""
+_LONGEST_NAME, _LONGEST_ID, _CACHED = 120, 200, 10_000
+_REMEMBERED = 16
+_RETRANSMITTED_MS = 3_600_000
+_LONGEST_FRAME = 2 * 242
+_EARLIEST_MS, _AHEAD_MS = 946_684_800_000, 600_000
+_NO_MEANING = Meaning("on")
+
+
+def device_id(raw: object) -> str | None:
+    """An id that a payload gives, None if it gives none. Raises UnreadableError for what cannot be one."""
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str) or len(raw) > _LONGEST_ID or not raw.isprintable():
+        raise UnreadableError(f"{shown(raw)} is no id of a device")
+    return raw
+
+
+def frame_of(data: object) -> bytes | None:
+    """The bytes of a frame in base64, None if that is none."""
+    if not isinstance(data, str) or not data or len(data) > _LONGEST_FRAME:
+        return None
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def first_time_ms(entries: object, names: tuple[str, ...], received_ms: int) -> int | None:
+    """The first time that a gateway names which can be one: those without GPS or with a clock that was never set name
+    none, or a wrong one."""
+    if not isinstance(entries, list):
+        return None
+    for entry in entries:
+        if not isinstance(entry, dict):
+            continue
+        for name in names:
+            raw = entry.get(name)
+            if not isinstance(raw, str):
+                continue
+            try:
+                ts_ms = iso_ms(raw)
+            except BadTimeError:
+                continue
+            if _EARLIEST_MS <= ts_ms <= received_ms + _AHEAD_MS:
+                return ts_ms
+    return None
+
+
+class LorawanReader:
+    """Reads the uplinks of one source, whatever server hands them on."""
+
+    def __init__(self, options: Options, state: SourceState) -> None:
+        self._options = options
+        self._state = state
+        self._names = Names(options)
+        self._milesight = MilesightCodec(options, self._names)
+        self._meanings: dict[str, Meaning | None] = {}
+
+    def is_repeated(self, source_id: str, uplink: str) -> bool:
+        """Whether this uplink of the device has been seen among its last ones; it has then."""
+        key = "up/" + source_id
+        if len(uplink) > 64 or not uplink.isascii():
+            uplink = hashlib.sha256(uplink.encode("utf-8", "surrogatepass")).hexdigest()
+        seen = self._state.get(key)
+        if seen is None:
+            self._state.put(key, [uplink])
+        elif uplink in seen:
+            return True
+        else:
+            self._state.put(key, [*seen[1 - _REMEMBERED :], uplink])
+        return False
+
+    def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
+        """The same for a server that gives uplinks no id: the frame counter starts anew when a device joins again, so
+        the content has to be the same, too, and the time not far away."""
+        key = "fcnt/" + source_id
+        counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
+        text = content if isinstance(content, str) else ""
+        what = f"{counted}/{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"
+        seen: list[list[Any]] = self._state.get(key) or []
+        for other, at_ms in seen:
+            if other == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
+                return True
+        self._state.put(key, [*seen[1 - _REMEMBERED :], [what, ts_ms]])
+        return False
+
+    def read(
+        self, found: Found, source_id: str, codec: object, data: object, port: object, ts_ms: int | None, model: str
+    ) -> None:
+        """Put the readings of one uplink into `found`.
+
+        codec: the codec's object, or None; data: the frame in base64, or None; ts_ms: when it was received, None: at
+        its arrival; model: what the server calls the device's profile, in lower case.
+        """
+        if isinstance(codec, dict) and codec:
+            self._read_object(found, source_id, codec, data, port, ts_ms, model)
+        elif isinstance(codec, list) and codec:
+            self._read_list(found, source_id, codec, ts_ms, is_outside=True)
+        elif data:
+            self._read_frame(found, source_id, data, port, ts_ms, model)
+        else:
+            found.ignore("no_value")
+
+    def _read_object(
+        self,
+        found: Found,
+        source_id: str,
+        codec: dict[str, Any],
+        data: object,
+        port: object,
+        ts_ms: int | None,
+        model: str,
+    ) -> None:
+        if yobiiq.is_codec_object(codec):
+            yobiiq.read_codec_object(found, source_id, codec, ts_ms)
+        elif _is_milesight(source_id, model) or (
+            port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or _is_milesight_frame(data, model))
+        ):
+            self._milesight.read(found, source_id, codec, ts_ms, model)
+        else:
+            self._read_usual(found, source_id, codec, ts_ms, "", depth=0)
+
+    def _read_frame(
+        self, found: Found, source_id: str, data: object, port: object, ts_ms: int | None, model: str
+    ) -> None:
+        frame = frame_of(data)
+        if frame is None:
+            found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
+            return
+        is_milesight = _is_milesight(source_id, model)
+        if is_milesight or port == _MILESIGHT_PORT:
+            codec = milesight_frames.codec_object(frame, model)
+            if codec is not None:
+                if codec:
+                    self._milesight.read(found, source_id, codec, ts_ms, model)
+                else:
+                    found.ignore("status")
+                return
+        if not is_milesight:
+            codec = yobiiq_frames.codec_object(frame)
+            if codec is not None:
+                yobiiq.read_codec_object(found, source_id, codec, ts_ms)
+                return
+        found.ignore("no_codec")
+
+    def _read_usual(
+        self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, prefix: str, *, depth: int
+    ) -> None:
+        meanings = self._meanings
+        for key, raw in codec.items():
+            if not isinstance(key, str) or len(key) > _LONGEST_NAME:
+                continue
+            name = prefix + key if prefix else key
+            if isinstance(raw, dict):
+                self._read_inside(found, source_id, name, key, raw, ts_ms, depth)
+                continue
+            if isinstance(raw, list):
+                if depth == 0:
+                    self._read_list(found, source_id, raw, ts_ms, is_outside=False)
+                continue
+            meaning = meanings.get(name, _NO_MEANING)
+            if meaning is _NO_MEANING:
+                meaning = self._look_up(name)
+            if meaning is not None:
+                self._add(found, source_id, name, meaning, raw, ts_ms, codec)
+
+    def _look_up(self, name: str) -> Meaning | None:
+        if len(self._meanings) >= _CACHED:
+            self._meanings.clear()
+        meaning = self._names.meaning(name)
+        if name not in self._options.fields:
+            if meaning is None:
+                meaning = _LITRES if name == _TOTAL_WATER else self._names.meaning(_usual(name))
+            elif name in _TOO_COMMON:
+                meaning = None
+        self._meanings[name] = meaning
+        return meaning
+
+    def _add(
+        self,
+        found: Found,
+        source_id: str,
+        name: str,
+        meaning: Meaning,
+        raw: object,
+        ts_ms: int | None,
+        codec: Mapping[Any, Any],
+    ) -> None:
+        quantity = meaning.quantity
+        if name in self._options.fields:
+            self._names.add(found, source_id, name, raw, ts_ms)
+        elif quantity == "mode":
+            if (
+                isinstance(raw, str)
+                and (mode := mode_number(raw, self._options.modes)) is not None
+                and not raw.isdigit()
+            ):
+                found.add(source_id, "mode", float(mode), ts_ms, name)
+        elif quantity == "on" or meaning.tariff or isinstance(raw, bool | str):
+            self._names.add(found, source_id, name, raw, ts_ms)
+        elif not meaning.is_unit_known:
+            unit = codec.get(name + "_unit") or codec.get(name + "Unit")
+            self._names.add(found, source_id, name, raw, ts_ms, unit if isinstance(unit, str) else None)
+        elif (number := to_number(raw)) is None:
+            found.ignore("no_value")
+        else:
+            found.add(source_id, quantity, number * meaning.factor + meaning.offset, ts_ms, name)
+
+    def _read_inside(
+        self,
+        found: Found,
+        source_id: str,
+        name: str,
+        key: str,
+        inside: dict[str, Any],
+        ts_ms: int | None,
+        depth: int,
+    ) -> None:
+        raw = inside.get("value", inside.get("data"))
+        if raw is not None and not isinstance(raw, dict | list):
+            unit = inside.get("unit")
+            if isinstance(unit, str) and unit and self._names.meaning(name, unit[:_LONGEST_NAME]) is not None:
+                self._names.add(found, source_id, name, raw, ts_ms, unit[:_LONGEST_NAME])
+            elif (meaning := self._look_up(name)) is not None:
+                self._add(found, source_id, name, meaning, raw, ts_ms, inside)
+        elif key in _CAYENNE_TEMPERATURES:
+            for channel, degrees in inside.items():
+                if not isinstance(degrees, dict | list) and len(channel) <= _LONGEST_NAME:
+                    self._add(found, source_id, f"{name}.{channel}", _TEMPERATURE, degrees, ts_ms, inside)
+        elif depth == 0 or (depth == 1 and key not in _NEUTRAL):
+            prefix = "" if key in _NEUTRAL else name + "."
+            self._read_usual(found, source_id, inside, ts_ms, prefix, depth=depth + 1)
+
+    def _read_list(
+        self, found: Found, source_id: str, records: list[Any], ts_ms: int | None, *, is_outside: bool
+    ) -> None:
+        """is_outside: the list is all that there is, so records that name no time are of the uplink's; elsewhere they
+        may be anything."""
+        for record in records:
+            if not isinstance(record, dict):
+                continue
+            try:
+                own_ms = time_ms(record)
+            except BadTimeError as error:
+                found.reject(error.reason, f"{source_id}: {error.detail}")
+                continue
+            name = record.get("name") or record.get("variable")
+            if isinstance(name, str) and len(name) <= _LONGEST_NAME and "value" in record:
+                self._read_inside(found, source_id, name, name, record, own_ms or ts_ms, 1)
+            elif is_outside or own_ms is not None:
+                self._read_usual(found, source_id, record, own_ms or ts_ms, "", depth=0 if is_outside else 1)
+
+
+def _usual(name: str) -> str:
+    """A name of one make's, or one with the number of a probe, as the usual name."""
+    alias = _ALIASES.get(name)
+    if alias is not None:
+        return alias
+    head, _, number = name.rpartition("_")
+    return head if head in ("temperature", "temp") and number.isdigit() else name
+
+
+def _is_milesight(source_id: str, model: str) -> bool:
+    if source_id[:6].lower() == _MILESIGHT_EUI:
+        return True
+    return bool(model) and any(name in model for name in _MILESIGHT_MODELS)
+
+
+def _is_milesight_frame(data: object, model: str) -> bool:
+    frame = frame_of(data)
+    return frame is not None and milesight_frames.codec_object(frame, model) is not None

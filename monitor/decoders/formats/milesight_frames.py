@@ -1,0 +1,254 @@
+"""Raw frames of Milesight devices, as the object that Milesight's codec makes of them.
+
+A frame is a row of (channel, type, value); the length of a value follows from channel and type, little-endian. User
+guides of the WT, WS, EM, AM and CT series; codecs: github.com/Milesight-IoT/SensorDecoders. Traps:
+
+- One frame holds live values, answers to settings and records of the past, and a channel may come twice: the last
+  counts.
+- Nothing in a frame says which device it is of. 04 67 is the set-point of a thermostat, but the second probe of a
+  TS302; records of the past (20 ce) are of another length for each device. So a frame counts only if it can be taken
+  apart to its last byte, and in one way.
+- The temperature's alarm (83 67) is of three bytes; a published codec takes two and loses its way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["codec_object"]
+
+_LONGEST = 242
+"""LoRaWAN's largest payload [bytes]."""
+
+_TWO_BYTES = struct.Struct("<H").unpack_from
+_SIGNED = struct.Struct("<h").unpack_from
+_FOUR_BYTES = struct.Struct("<I").unpack_from
+
+_MODES = ("heat", "em_heat", "cool", "auto")
+_ON_OFF = ("off", "on")
+
+
+def _tenths(frame: bytes, at: int) -> float:
+    return int(_SIGNED(frame, at)[0]) / 10
+
+
+def _probe(frame: bytes, at: int) -> float | None:
+    # Current transformers say that there is no probe, or that it cannot be read.
+    return None if frame[at : at + 2] in (b"\xff\xff", b"\xfd\xff") else _tenths(frame, at)
+
+
+def _count(frame: bytes, at: int) -> int:
+    return int(_FOUR_BYTES(frame, at)[0])
+
+
+def _hundredths(frame: bytes, at: int) -> float:
+    return int(_FOUR_BYTES(frame, at)[0]) / 100
+
+
+def _mode(frame: bytes, at: int) -> str:
+    return _MODES[frame[at] & 3]
+
+
+def _on_off(frame: bytes, at: int) -> str:
+    return _ON_OFF[frame[at] & 1]
+
+
+_VALUES: dict[int, tuple[int, str, Callable[[bytes, int], Any]]] = {
+    0x0367: (2, "temperature", _tenths),
+    0x8367: (3, "temperature", _tenths),
+    0x83D7: (5, "temperature", _tenths),
+    0x9367: (5, "temperature", _tenths),
+    0x93D7: (5, "temperature", _tenths),
+    0x0967: (2, "temperature", _probe),
+    0x8967: (3, "temperature", _probe),
+    0x0467: (2, "target_temperature", _tenths),
+    0x05E7: (1, "temperature_control_mode", _mode),
+    0x088E: (1, "system_status", _on_off),
+    0x0480: (4, "active_power", _count),
+    0x0683: (4, "power_consumption", _count),
+    0x0870: (1, "socket_status", _on_off),
+    0x1063: (4, "ch1_sumkwh", _hundredths),
+    0x1163: (4, "ch2_sumkwh", _hundredths),
+    0x1263: (4, "ch3_sumkwh", _hundredths),
+}
+"""Channel and type → length of the value [bytes], its name in the codec, how to read it."""
+
+_SWITCHES = {0x0829: 1, 0xFF29: 1}
+_SWITCH_COUNT = {"ws501": 1, "ws502": 2, "ws503": 3}
+_SWITCHES_8 = 0x0831
+
+_LENGTHS: dict[int, int] = {
+    **_SWITCHES,
+    _SWITCHES_8: 2,
+    # battery, humidity, tilt, presence, air quality, light, contacts, pulses, distance
+    0x0175: 1, 0x0468: 1, 0x0968: 1, 0x049A: 2, 0x0300: 1, 0x0400: 1, 0x0500: 1, 0x0600: 1, 0x056A: 2, 0x057D: 2,
+    0x0665: 6, 0x0673: 2, 0x06CB: 1, 0x077D: 2, 0x087D: 2, 0x08E6: 2, 0x0973: 2, 0x0A7D: 2, 0x0B7D: 2, 0x0C7D: 2,
+    0x0D7D: 2, 0x0E01: 1, 0x0F7D: 2, 0x0382: 2, 0x0482: 2, 0x0394: 4, 0x05C8: 4, 0x05E1: 8, 0x8500: 2, 0x85E1: 9,
+    0x8468: 2, 0x9468: 3, 0x8482: 3, 0xB367: 1, 0xB968: 1,
+    # sockets and switches
+    0x0374: 2, 0x0581: 1, 0x07C9: 2, 0x87C9: 3, 0x8829: 1, 0x89DF: 1, 0xB374: 1, 0xB480: 1, 0xB581: 1, 0xB683: 1,
+    0xB7C9: 1,
+    # thermostats
+    0x06E8: 1, 0x07BC: 1, 0x07E9: 1, 0x87E9: 2, 0x0A6E: 1, 0x0B67: 2, 0x0592: 1, 0x0700: 1, 0x08E5: 1, 0x0990: 2,
+    0x0A00: 1, 0x0B90: 2, 0xF940: 7, 0xF933: 7, 0xF934: 9,
+    # current transformers, of one channel and of three
+    0x0397: 4, 0x0497: 4, 0x0597: 4, 0x0697: 4, 0x0797: 4, 0x0498: 2, 0x8498: 7, 0x0499: 2, 0x0599: 2, 0x0699: 2,
+    0x0799: 2, 0x0899: 2, 0x8499: 7, 0x8599: 7, 0x8699: 7, 0x8799: 7, 0x8899: 7, 0x1375: 1,
+    # what a device says of itself
+    0xFF01: 1, 0xFF08: 6, 0xFF09: 2, 0xFF0A: 2, 0xFF0B: 1, 0xFF0F: 1, 0xFF16: 8, 0xFF18: 2, 0xFFCB: 3, 0xFFFE: 1,
+    0xFFFF: 2,
+}  # fmt: skip
+"""What else is stepped over: channel and type → length [bytes]."""
+
+_ANSWERS: dict[int, int] = {
+    0x02: 2, 0x03: 2, 0x06: 9, 0x10: 1, 0x22: 4, 0x23: 2, 0x24: 2, 0x25: 2, 0x26: 1, 0x27: 1, 0x28: 1, 0x2C: 1,
+    0x2F: 1, 0x30: 2, 0x4A: 1, 0x68: 1, 0x69: 1, 0x6A: 3, 0x82: 1, 0x83: 5, 0x8E: 3, 0x96: 8, 0xAB: 3, 0xB0: 3,
+    0xB5: 1, 0xB6: 1, 0xB7: 2, 0xB8: 2, 0xB9: 4, 0xBA: 10, 0xBD: 2, 0xC1: 4, 0xC2: 1, 0xC4: 2, 0xC5: 1, 0xC7: 1,
+    0xC8: 5, 0xC9: 6, 0xCA: 3, 0xF6: 1, 0xF7: 4, 0xF8: 1, 0xF9: 3, 0xFA: 3, 0xFB: 1,
+}  # fmt: skip
+"""Answers to settings, on channel fe or ff: type → length [bytes]."""
+_FURTHER_ANSWERS: dict[int, int] = {0x05: 2, 0x06: 1, 0x07: 2, 0x08: 1, 0x09: 2, 0x0A: 2}
+"""The same on f9; on f8 with a byte behind that says whether the setting was taken."""
+_MODE_SET, _MODE_AND_TARGET_SET = 0xFB, 0xFA
+
+_THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5, 0x0990, 0x0B90})
+_NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
+_AIR = frozenset({0x0468, 0x049A})
+_RECORDS = frozenset({0x20CE, 0x21CE})
+
+
+class _Record(NamedTuple):
+    """How records of the past look. length: of the time and what follows it [bytes]."""
+
+    length: int
+    read: Callable[[bytes, int], dict[str, Any]]
+
+
+def _air_record(frame: bytes, at: int) -> dict[str, Any]:
+    return {"timestamp": _count(frame, at), "temperature": _tenths(frame, at + 4)}
+
+
+def _wt201_record(frame: bytes, at: int) -> dict[str, Any]:
+    (room,) = _TWO_BYTES(frame, at + 4)
+    (target,) = _TWO_BYTES(frame, at + 6)
+    return {
+        "timestamp": _count(frame, at),
+        "system_status": _ON_OFF[room >> 4 & 1],
+        "temperature": ((room >> 5) - 1000) / 10,
+        "temperature_control_mode": _MODES[target & 3],
+        "target_temperature": ((target >> 5) - 1000) / 10,
+    }
+
+
+def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
+    (bits,) = _TWO_BYTES(frame, at + 4)
+    return {
+        "timestamp": _count(frame, at),
+        "system_status": _ON_OFF[bits & 1],
+        "temperature": _tenths(frame, at + 10),
+        "temperature_control_mode": _MODES[bits >> 5 & 3],
+        "target_temperature": _tenths(frame, at + 6),
+    }
+
+
+_AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 16, 20, 22))
+_THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
+_NO_RECORD = _Record(0, _air_record)
+
+
+def codec_object(frame: bytes, model: str = "") -> dict[str, Any] | None:
+    """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or if it
+    can be read in more than one way. model: the device profile's name or the like, in lower case, where it is known."""
+    if len(frame) < 3 or len(frame) > _LONGEST:
+        return None
+    live = _taken_apart(frame, _NO_RECORD, model)
+    if live is not None:
+        return live
+    ways: list[dict[str, Any]] = []
+    for record in _records_of(frame, model):
+        found = _taken_apart(frame, record, model)
+        if found is not None and found not in ways:
+            ways.append(found)
+    return ways[0] if len(ways) == 1 else None
+
+
+def _records_of(frame: bytes, model: str) -> tuple[_Record, ...]:
+    if "wt2" in model:
+        return _THERMOSTAT_RECORDS
+    if any(series in model for series in ("em300", "em320", "am10", "am30", "am31")):
+        return _AIR_RECORDS
+    # Of the channels before the first record something tells a thermostat from a sensor of the air.
+    at = 0
+    while at + 2 < len(frame):
+        key = frame[at] << 8 | frame[at + 1]
+        if key in _THERMOSTAT:
+            return _THERMOSTAT_RECORDS
+        if key in _AIR:
+            return _AIR_RECORDS
+        length = _length(key)
+        if length is None:
+            break
+        at += 2 + length
+    return ()
+
+
+def _length(key: int) -> int | None:
+    value = _VALUES.get(key)
+    if value is not None:
+        return value[0]
+    length = _LENGTHS.get(key)
+    if length is not None:
+        return length
+    channel = key >> 8
+    if channel >= 0xFE:
+        return _ANSWERS.get(key & 0xFF)
+    if channel in (0xF8, 0xF9):
+        further = _FURTHER_ANSWERS.get(key & 0xFF)
+        return None if further is None else further + (channel == 0xF8)
+    return None
+
+
+def _taken_apart(frame: bytes, record: _Record, model: str) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    history: list[dict[str, Any]] = []
+    at, end = 0, len(frame)
+    while at < end:
+        if at + 2 > end:
+            return None
+        key = frame[at] << 8 | frame[at + 1]
+        at += 2
+        length = record.length if key in _RECORDS else _length(key)
+        if not length or at + length > end:
+            return None
+        seen.add(key)
+        value = _VALUES.get(key)
+        if value is not None:
+            found[value[1]] = value[2](frame, at)
+        elif key in _RECORDS:
+            history.append(record.read(frame, at))
+        elif key in _SWITCHES:
+            _add_switches(found, frame[at], model)
+        elif key == _SWITCHES_8:
+            found.update({f"switch_{bit + 1}": _ON_OFF[frame[at + 1] >> bit & 1] for bit in range(8)})
+        elif key >= 0xFE00 and key & 0xFF in (_MODE_SET, _MODE_AND_TARGET_SET) and frame[at] < len(_MODES):
+            found["temperature_control_mode"] = _MODES[frame[at]]
+            if key & 0xFF == _MODE_AND_TARGET_SET:
+                found["target_temperature"] = _tenths(frame, at + 1)
+        at += length
+    if 0x0467 in seen and "wt" not in model and (seen.isdisjoint(_THERMOSTAT) or not seen.isdisjoint(_NO_THERMOSTAT)):
+        return None
+    if history:
+        found["history"] = history
+    return found
+
+
+def _add_switches(found: dict[str, Any], bits: int, model: str) -> None:
+    """Low bits: what is on; high bits: what has just been switched. How many there are only the model says; without
+    it those count that show themselves."""
+    count = next((number for name, number in _SWITCH_COUNT.items() if name in model), None)
+    for bit in range(3 if count is None else count):
+        if count is not None or bit == 0 or bits >> bit & 0x11:
+            found[f"switch_{bit + 1}"] = _ON_OFF[bits >> bit & 1]

@@ -1,0 +1,90 @@
+"""Objects of Yobiiq's codecs (EM4301, EM2101, EM4302): tariff registers that add up, and the time of the reading.
+
+A value is `{"data": 12000, "unit": "Wh"}`, or the bare number with the codec of one level, which is in Wh and W. The
+reading is of `dataloggerTimestamp` [s]; `timestamp` is when the frame was made. Public codecs:
+github.com/Yobiiq-BV/codecs. With a Modbus error the registers are what the bridge had, often 0: not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from monitor.decoders.payloads import shown, to_number
+from monitor.decoders.times import BadTimeError, epoch_ms
+from monitor.decoders.units import Dimension, unit_of
+from monitor.decoders.values import Found, Measured
+
+__all__ = ["is_codec_object", "read_codec_object"]
+
+
+class _Meaning(NamedTuple):
+    quantity: Measured
+    unit: str
+    dimension: Dimension
+    tariff: str = ""
+
+
+_IMPORT, _EXPORT, _POWER = (
+    _Meaning("register", "Wh", "energy"),
+    _Meaning("export_register", "Wh", "energy"),
+    _Meaning("power_kw", "W", "power"),
+)
+_MEANINGS: dict[str, _Meaning] = {
+    f"activeEnergy{direction}{phases}T{tariff}": meaning._replace(tariff=f"T{tariff}")
+    for direction, meaning in (("Import", _IMPORT), ("Export", _EXPORT))
+    for phases in ("L123", "L1")
+    for tariff in (1, 2)
+}
+_MEANINGS["activePowerL123"] = _POWER
+_ONE_PHASE_POWER = "activePowerL1"
+_OWN = ("dataloggerTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1", "modbusErrorCode")
+
+
+def is_codec_object(codec: Mapping[Any, Any]) -> bool:
+    return any(name in codec for name in _OWN)
+
+
+def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None) -> None:
+    """ts_ms: when the message was received, for an object without a time of its own."""
+    if _bare(codec.get("modbusErrorCode")):
+        found.ignore("device_error")
+        return
+    at_s = _bare(codec.get("dataloggerTimestamp"))
+    if at_s:  # 0: the clock was never set
+        if isinstance(at_s, bool) or not isinstance(at_s, int | float):
+            raise BadTimeError(f"dataloggerTimestamp: {shown(at_s)}")
+        ts_ms = epoch_ms(at_s)
+    for name, raw in codec.items():
+        meaning = _MEANINGS.get(name)
+        if meaning is None:
+            # Of a meter of three phases it is one of them.
+            if name != _ONE_PHASE_POWER or "activeEnergyImportL123T1" in codec or "activePowerL123" in codec:
+                continue
+            meaning = _POWER
+        _add(found, source_id, name, meaning, raw, ts_ms)
+
+
+def _bare(raw: Any) -> Any:
+    return raw.get("data") if isinstance(raw, dict) else raw
+
+
+def _add(found: Found, source_id: str, name: str, meaning: _Meaning, raw: object, ts_ms: int | None) -> None:
+    unit: object = meaning.unit
+    if isinstance(raw, dict):
+        unit = raw.get("unit", meaning.unit)
+        raw = raw.get("data")
+    measured = unit_of(unit) if isinstance(unit, str) else None
+    try:
+        number = to_number(raw)
+    except ValueError:
+        found.reject("bad_value", f"{source_id} {name}: {shown(raw)} is no number")
+        return
+    if number is None:
+        found.ignore("no_value")
+    elif measured is None or measured.dimension != meaning.dimension:
+        found.reject("unknown_unit", f"{source_id} {name}: {shown(raw)} with unit {shown(unit)}")
+    elif meaning.tariff:
+        found.add_part(source_id, meaning.quantity, meaning.tariff, number * measured.factor, ts_ms, name)
+    else:
+        found.add(source_id, meaning.quantity, number * measured.factor, ts_ms, name)
