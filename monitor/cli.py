@@ -86,7 +86,7 @@ def devices(
 
 @app.command(group=_files)
 def decode(
-    *files: Annotated[Path, Parameter(help="One payload each, in the order in which they were sent; - reads stdin.")],
+    *files: Annotated[Path, Parameter(help="One payload each, in the order in which they were sent.")],
     topic: Annotated[
         list[str],
         Parameter(name="--topic", help="The MQTT topic; once for all files, or once for each.", negative=""),

@@ -91,7 +91,7 @@ def _zone(name: str) -> ZoneInfo:
 def _messages(options: DecodeOptions, now_ms: int) -> Iterator[Message]:
     topics, files = options.topics, options.files
     if not files:
-        raise InputError("expected the file of a payload (- for standard input)")
+        raise InputError("expected the file of a payload")
     if len(topics) not in (1, len(files)):
         raise InputError(f"--topic: found {len(topics)}, expected one, or one for each of the {len(files)} files")
     retained = _retained(options.retain, len(files))
@@ -103,7 +103,7 @@ def _messages(options: DecodeOptions, now_ms: int) -> Iterator[Message]:
 
 def _payload(file: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
 

@@ -50,7 +50,10 @@ def devices_command(config: Path, *, unmapped: bool, building: str | None, env: 
     taken = set(registry.device_row)
     for seen in waiting:
         out.write(_told(seen))
-        for row in _rows(seen, building, taken):
+        rows = list(_rows(seen, building, taken))
+        if not rows:
+            out.write("# no row: neither a meter's register or power nor an air conditioner's mode or set-point\n")
+        for row in rows:
             out.write(_line([row.get(column, "") for column in [*columns, *missing]]))
 
 
@@ -88,7 +91,7 @@ def _rows(seen: SeenUnmapped, building: str, taken: set[str]) -> Iterator[dict[s
         if quantity in quantities:
             suffix = f"-{item}" if len(quantities) > 1 else ""
             yield _row(seen, building, taken, suffix, kind="meter", item=item, source="register")
-    if any(MONITORED[quantity][1] for quantity in quantities):
+    if "setpoint_c" in quantities or "mode" in quantities:  # a plug says on, a probe room_c: neither is an ac
         yield _row(seen, building, taken, "-ac" if electricity else "", kind="ac")
     if not electricity and "export_register" in quantities:
         yield _row(seen, building, taken, "", kind="meter", item="pv", source="register", field="export_register")

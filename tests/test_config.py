@@ -495,3 +495,36 @@ def test_check_knows_the_horizon_of_the_settings(tmp_path: Path) -> None:
     assert check(tmp_path, {}, NOW_MS) == []
     (tmp_path / "monitor.yaml").write_text("revision_horizon_h: 1\n")
     assert [problem.column for problem in check(tmp_path, {}, NOW_MS)] == ["max_gap_s"]
+
+
+SAME_ID = "id,building,kind,item,gateway,source_id,field\n"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "m1,b1,meter,,,x,\nm2,b1,meter,,,x,\n",
+        "m1,b1,meter,,,x,\nx,b1,meter,hvac,,,\n",
+        "m1,b1,meter,,,x,a;b\nm2,b1,meter,,,x,b\n",
+        "a1,b1,ac,,gw,x,\na2,b1,ac,,,x,\n",
+        "m1,b1,meter,water,,x,\nm2,b1,meter,water,,x,\n",
+    ],
+)
+def test_two_devices_that_take_the_same_values(tmp_path: Path, rows: str) -> None:
+    (problem,) = errors(tmp_path, devices=SAME_ID + rows)
+    assert (problem.file, problem.column) == ("devices.csv", "source_id")
+    assert "would both take the values of 'x'" in problem.found
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "m1,b1,meter,,,x,\na1,b1,ac,,,x,\n",
+        "m1,b1,meter,,gw1,x,\nm2,b1,meter,,gw2,x,\n",
+        "m1,b1,meter,,,x,a\nm2,b1,meter,,,x,b\nm3,b1,meter,,,x,\n",
+        "m1,b1,meter,total,,x,\nm2,b1,meter,water,,x,\nm3,b1,meter,gas,,x,\nm4,b1,meter,cooling,,x,\n",
+    ],
+)
+def test_devices_that_share_an_id_and_are_told_apart(tmp_path: Path, rows: str) -> None:
+    registry, _ = load(tmp_path, devices=SAME_ID + rows)
+    assert all(each.source_id == "x" for each in registry.devices)

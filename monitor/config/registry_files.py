@@ -13,6 +13,7 @@ from monitor.calendars import PEAK_PERIODS, offset_problem
 from monitor.config.csv_table import Row, read_table
 from monitor.config.findings import Bounds, Findings, nearest, shown
 from monitor.config.policy_file import PolicyFile, read_policy
+from monitor.decoders.mapping import METERED, claims, fields_of
 from monitor.errors import Problem
 from monitor.registry import MEDIA, Building, Device, Policy, Registry
 
@@ -75,6 +76,7 @@ def read_registry(config_dir: Path, findings: Findings, *, now_ms: int, revision
         optional=("name", "gateway", "source_id", "field", *_METER_COLUMNS, "cadence_s", "max_gap_s", "exempt"),
     ):
         devices.read(row)
+    devices.check_ids_in_payloads()
     _warn_of_buildings(buildings, devices.by_id, policies)
     return Registry.of(
         list(buildings.by_id.values()),
@@ -197,6 +199,7 @@ class _Devices:
     ) -> None:
         self.by_id: dict[str, Device] = {}
         self._line_of: dict[str, int] = {}
+        self._row_of: dict[str, Row] = {}
         self._findings, self._policies, self._buildings = findings, policies, buildings
         self._horizon_s = revision_horizon_h * 3600.0
 
@@ -236,7 +239,28 @@ class _Devices:
         elif device_id and kind:
             self.by_id[device_id] = device
             self._line_of[device_id] = row.line
+            if row.given("source_id") or row.given("field"):
+                self._row_of[device_id] = row
         self._warn(row, device, building)
+
+    def check_ids_in_payloads(self) -> None:
+        """Finds devices that would take the same values of a payload."""
+        known_as: dict[str, list[Device]] = {}
+        wanted = {self.by_id[device_id].source_id or device_id for device_id in self._row_of}
+        for device in self.by_id.values():
+            source_id = device.source_id or device.id
+            if source_id not in wanted:
+                continue
+            for other in known_as.setdefault(source_id, []):
+                if _take_the_same(device, other):
+                    row = self._row_of.get(device.id) or self._row_of[other.id]
+                    row.error(
+                        "source_id",
+                        f"{device.id} and {other.id} would both take the values of {shown(source_id)}; tell them apart "
+                        "by gateway (the name of a source), by item, or by field (the payload's names of their values)",
+                    )
+                    break
+            known_as[source_id].append(device)
 
     @staticmethod
     def _exempt(row: Row) -> frozenset[str]:
@@ -272,6 +296,17 @@ class _Devices:
             policy = None if building is None else self._policies.get(building.policy)
             if policy is not None and not _has_ac_rule(policy):
                 row.warn("building", f"policy {policy.id} has no rule for air conditioning: the ac is never judged")
+
+
+def _take_the_same(one: Device, other: Device) -> bool:
+    """Of two devices with one id in payloads."""
+    if one.kind != other.kind or (one.gateway and other.gateway and one.gateway != other.gateway):
+        return False
+    if one.field or other.field:
+        return bool(set(fields_of(one)) & set(fields_of(other)))
+    if one.kind == "ac":
+        return True
+    return any(claims(quantity, one.item) and claims(quantity, other.item) for quantity in METERED)
 
 
 def _or(value: float | None, default: float) -> float:

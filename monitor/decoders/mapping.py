@@ -10,7 +10,17 @@ from monitor.ingest.message import Message
 from monitor.readings import Quantity
 from monitor.registry import MEDIA, Device, Registry
 
-__all__ = ["FOREIGN", "MONITORED", "NOT_MONITORED", "UNMAPPED", "DeviceMap", "arrival_ms", "claims", "fields_of"]
+__all__ = [
+    "FOREIGN",
+    "METERED",
+    "MONITORED",
+    "NOT_MONITORED",
+    "UNMAPPED",
+    "DeviceMap",
+    "arrival_ms",
+    "claims",
+    "fields_of",
+]
 
 MONITORED: dict[Measured, tuple[Quantity, bool]] = {
     "register": (Quantity.REGISTER, False),
@@ -35,6 +45,8 @@ _ITEMS: dict[Measured, frozenset[str] | None] = {
 }
 """Items of the meters that take a quantity without naming it in `field`; None: all that are electricity. What is fed
 into the grid is nobody's consumption: only a device that asks for it by name gets it."""
+
+METERED = tuple(quantity for quantity, (_, is_ac) in MONITORED.items() if not is_ac)
 
 UNMAPPED = -1
 """In place of a device's row: no device has this source_id."""

@@ -1,0 +1,106 @@
+"""The command `devices` as it is typed: commissioning by copy and paste."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.cli import main
+from monitor.config import load_registry
+from monitor.decoders.mapping import UNMAPPED, DeviceMap
+from monitor.store.source_memory import SourceMemory, Unmapped
+
+SEEN_MS = 1_782_638_100_000
+POLICY = "id: p\nwindows:\n  - {period: peak, from: '17:30', to: '22:30'}\n"
+HEADER = "id,building,kind,item,source,gateway,source_id,field,max_rate"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "config"
+    (folder / "policies").mkdir(parents=True)
+    (folder / "policies" / "p.yaml").write_text(POLICY)
+    (folder / "buildings.csv").write_text("id,timezone,policy\nschool,Asia/Ho_Chi_Minh,p\n")
+    (folder / "devices.csv").write_text(f"{HEADER}\nm1,school,meter,total,,,known,,100\n")
+    (folder / "monitor.yaml").write_text(f"state_dir: {tmp_path / 'state'}\n")
+    (tmp_path / "state").mkdir()
+    return folder
+
+
+def note(tmp_path: Path, *seen: Unmapped) -> None:
+    memory = SourceMemory(tmp_path / "state" / "monitor.sqlite")
+    memory.save({}, seen)
+    memory.close()
+
+
+def listed(capsys: pytest.CaptureFixture[str], config: Path, *more: str) -> list[str]:
+    assert main(["devices", "--config", str(config), *more]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_registered_devices(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    assert listed(capsys, config) == [
+        "id,building,kind,item,gateway,source_id,field,name",
+        "m1,school,meter,total,,known,,",
+    ]
+
+
+def test_rows_that_are_offered_make_the_ids_known(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    note(
+        tmp_path,
+        Unmapped("plugs", "plug, left", "tele/plug/SENSOR", SEEN_MS, {"register": 6.294, "power_kw": 2.635}),
+        Unmapped("plugs", "clamp", "tele/clamp/SENSOR", SEEN_MS, {"power_kw": 1.0}),
+        Unmapped("air", "unit-1", "state/unit-1", SEEN_MS, {"on": 1.0, "setpoint_c": 24.0, "register": 7.0}),
+        Unmapped("p1", "E001", "dsmr", SEEN_MS, {"gas_m3": 5.0}),
+        Unmapped("plugs", "probe", "tele/probe/SENSOR", SEEN_MS, {"on": 1.0, "room_c": 25.0}),
+        Unmapped("p1", "known", "dsmr", SEEN_MS, {"register": 5.0}),
+    )
+    lines = listed(capsys, config, "--unmapped")
+    rows = [line for line in lines if not line.startswith("#")]
+    assert rows == [
+        "unit-1,school,meter,total,register,air,unit-1,,",
+        "unit-1-ac,school,ac,,,air,unit-1,,",
+        "E001,school,meter,gas,register,p1,E001,,",
+        "clamp,school,meter,total,power,plugs,clamp,,",
+        '"plug, left",school,meter,total,register,plugs,"plug, left",,',
+    ]
+    assert "# plugs, last seen 2026-06-28T09:15:00Z on tele/plug/SENSOR: register 6.294, power_kw 2.635" in lines
+    assert sum(line.startswith("# no row") for line in lines) == 1
+    with (config / "devices.csv").open("a") as file:
+        file.writelines(f"{row}\n" for row in rows)
+    assert main(["check", "--config", str(config)]) == 0
+    registry, _ = load_registry(config, now_ms=SEEN_MS)
+    devices = DeviceMap(registry)
+    assert devices.row("plugs", "plug, left", "register", "Total") != UNMAPPED
+    assert registry.devices[devices.row("air", "unit-1", "setpoint_c", "")].id == "unit-1-ac"
+    assert registry.devices[devices.row("air", "unit-1", "register", "")].id == "unit-1"
+    capsys.readouterr()
+    assert listed(capsys, config, "--unmapped")[2:] == []
+
+
+def test_a_header_without_the_column_is_told(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
+    (config / "devices.csv").write_text("id,building,kind\nm1,school,meter\n")
+    (config / "buildings.csv").write_text("id,timezone,policy\nschool,UTC,p\nhall,UTC,p\n")
+    note(tmp_path, Unmapped("plugs", "plug", "t", SEEN_MS, {"register": 6.0}))
+    lines = listed(capsys, config, "--unmapped", "--building", "hall")
+    assert lines[0] == "# devices.csv needs the column source_id for these rows: id,building,kind,source_id"
+    assert lines[2] == "plug,hall,meter,plug"
+    assert listed(capsys, config, "--unmapped")[2] == "plug,?,meter,plug"
+
+
+def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    assert main(["devices", "--config", str(config), "--unmapped"]) == 2
+    assert "has the monitor run" in capsys.readouterr().err
+    assert main(["devices", "--config", str(config), "--building", "castle"]) == 2
+    assert "none of buildings.csv" in capsys.readouterr().err
+
+
+def test_text_of_gateways_cannot_pretend_to_be_a_row(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    note(tmp_path, Unmapped("plugs", "a\nb", "t\nm9,school,meter", SEEN_MS, {"register": 6.0}))
+    lines = listed(capsys, config, "--unmapped")
+    assert not any(line.startswith("m9") for line in lines)
