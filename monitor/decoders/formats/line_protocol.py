@@ -111,7 +111,7 @@ class LineProtocol:
 
     def read(self, message: Message, found: Found) -> None:
         try:
-            text = message.payload.decode("utf-8-sig")
+            text = message.payload.decode().removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise UnreadableError(f"byte {error.start} is no UTF-8") from None
         lines = text.split("\n")
