@@ -26,7 +26,7 @@ def read_json(payload: bytes) -> Any:
     """
     try:
         return _decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         document = json.loads(payload.decode("utf-8-sig").rstrip("\0"))

@@ -47,6 +47,8 @@ def test_nan_is_lost_without_its_neighbours() -> None:
         b"",
         b"{",
         b"\xff\xfe{}",
+        b'{"a": "\xff"}',
+        b'{"a\xa2": 1}',
         b"{'a': 1}",
         b"[" * 100_000,
         b'{"a":' * 100_000,
