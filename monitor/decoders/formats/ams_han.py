@@ -98,7 +98,7 @@ class AmsHan:
             return
         try:
             body = _decode(message.payload)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             body = _slowly(message.payload)
         values = body.data
         if values is None:

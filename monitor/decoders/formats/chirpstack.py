@@ -82,7 +82,7 @@ def _members(struct: type[msgspec.Struct], document: dict[str, Any]) -> dict[str
 def _uplink_v4(payload: bytes) -> _UplinkV4:
     try:
         return _decode_v4(payload)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     members = _members(_UplinkV4, _object(payload))
     info = members.get("deviceInfo")
@@ -93,7 +93,7 @@ def _uplink_v4(payload: bytes) -> _UplinkV4:
 def _uplink_v3(payload: bytes) -> UplinkV3:
     try:
         return _decode_v3(payload)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return UplinkV3(**_members(UplinkV3, _object(payload)))
 
 
@@ -127,7 +127,7 @@ def _rx_info(raw: object) -> object:
     if isinstance(raw, msgspec.Raw):
         try:
             return msgspec.json.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     return raw
 

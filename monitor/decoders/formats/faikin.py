@@ -123,7 +123,7 @@ def _body(payload: bytes) -> _Body | None:
     """None: the module is off line. Raises UnreadableError."""
     try:
         return _decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     document = read_json(payload)
     if document is False:

@@ -73,7 +73,7 @@ def records_of(payload: bytes) -> list[Record]:
     if b'_"' not in payload and b"\\" not in payload:  # no label that must be understood
         try:
             return _decode(payload)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
     return _of_list(read_json(payload))
 

@@ -74,7 +74,7 @@ _decode = msgspec.json.Decoder(_Document).decode
 def _document(payload: bytes) -> _Document:
     try:
         return _decode(payload)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         document = read_json(payload)
     if not isinstance(document, dict):
         raise UnreadableError(f"expected an object, found {shown(document)}")
@@ -187,7 +187,7 @@ def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int 
     if isinstance(metadata, msgspec.Raw):
         try:
             metadata = msgspec.json.decode(metadata)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             metadata = None
     return first_time_ms(metadata, _RX_TIMES, received_ms), ""
 
