@@ -21,7 +21,7 @@ from monitor.decoders.units import Dimension, unit_of
 from monitor.decoders.values import Found, Measured
 from monitor.ingest.message import Message
 
-__all__ = ["ID_KEYS", "TIME_KEYS", "PlainValues", "as_id", "first"]
+__all__ = ["ID_KEYS", "TIME_KEYS", "UNIT_KEYS", "VALUE_KEYS", "PlainValues", "as_id", "as_unit", "first"]
 
 ID_KEYS = (
     "deviceId", "device_id", "deviceID", "DeviceId", "device_ID", "devId", "dev_id", "devEUI", "devEui", "dev_eui",
