@@ -13,10 +13,11 @@ from monitor.decoders.formats.chirpstack import ChirpStackV3, ChirpStackV4
 from monitor.decoders.formats.dsmr_p1 import DsmrP1
 from monitor.decoders.formats.esphome import Esphome
 from monitor.decoders.formats.ha_climate import HaClimate
-from monitor.decoders.formats.homie import Homie
+from monitor.decoders.formats.homie import Homie, check_homie
 from monitor.decoders.formats.line_protocol import LineProtocol
 from monitor.decoders.formats.line_protocol import check_options as check_line_protocol
 from monitor.decoders.formats.mapper import Mapper
+from monitor.decoders.formats.mapper import check as check_mapper
 from monitor.decoders.formats.milesight import Milesight
 from monitor.decoders.formats.modbus_gateway import ModbusGateway
 from monitor.decoders.formats.native import Native
@@ -73,7 +74,7 @@ class Entry(NamedTuple):
 
 FORMATS: dict[str, Entry] = {
     "native": Entry(Native),
-    "mapper": Entry(Mapper),
+    "mapper": Entry(Mapper, check_mapper),
     "chirpstack_v4": Entry(ChirpStackV4),
     "chirpstack_v3": Entry(ChirpStackV3),
     "tts_v3": Entry(ThingsStack),
@@ -94,7 +95,7 @@ FORMATS: dict[str, Entry] = {
     "ac_controllers": Entry(AcControllers, one_of(wishes=(True, False), temperature_unit=("C", "F"))),
     "ha_mqtt_climate": Entry(HaClimate, one_of(temperature_unit=("C", "F"))),
     "esphome": Entry(Esphome),
-    "homie": Entry(Homie),
+    "homie": Entry(Homie, check_homie),
     "wirenboard": Entry(WirenBoard),
     "thingsboard_gateway": Entry(ThingsBoard),
     "neuron_gateway": Entry(Neuron, one_of(dlt645=("scaled", "raw"))),
