@@ -302,12 +302,8 @@ def _measures(text: str, dimension: Dimension) -> bool:
 
 
 def _compact(text: str) -> dt.datetime:
-    try:
-        numbers = [int(text[at : at + 2]) for at in range(4, 14, 2)]
-        millisecond = int(text[14:] or "0")
-        return dt.datetime(int(text[:4]), *numbers, millisecond * 1000)  # type: ignore[arg-type,call-arg]  # noqa: DTZ001  # a local time; the caller knows the zone
-    except ValueError:
-        raise BadTimeError(f"{shown(text)} is no time") from None
+    """yyyyMMddHHmmss or yyyyMMddHHmmssSSS."""
+    return parse_iso(f"{text[:8]}T{text[8:14]}.{text[14:] or '0'}")
 
 
 def _take_net_power(found: Found, start: int, exported: frozenset[str]) -> None:

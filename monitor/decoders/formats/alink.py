@@ -1,0 +1,170 @@
+"""Alink JSON: what devices of Aliyun's IoT platform, and of platforms made after it, report.
+
+Topic `/sys/<product key>/<device name>/thing/event/property/post`; `{"method": "thing.event.property.post", "params":
+{name: value}}`, or `{name: {"value": …, "time": ms}}`. Packs and histories hold several devices. Documented in the
+platform's "Device properties, events, and services". Names are those of the product's model, which are usual names for
+air conditioners; it gives energy and power no unit in the payload, so `fields` must. `WorkMode` is an enumeration that
+the platform's model of an air conditioner fixes; numbers under any other name of a mode need the source's `modes`. What
+the cloud sets or asks is a command.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from monitor.decoders.formats.lenient_json import lenient_json
+from monitor.decoders.formats.plain_values import PlainValues, as_id
+from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown
+from monitor.decoders.times import BadTimeError
+from monitor.decoders.values import Found, UnreadableError
+from monitor.ingest.message import Message
+
+__all__ = ["Alink", "is_alink_topic"]
+
+_WORK_MODE = {"0": 5, "1": 1, "2": 2, "3": 4, "4": 3}
+"""The model's automatic, cooling, heating, ventilation, drying → ours."""
+_POSTS = frozenset({"property/post", "property/pack/post", "property/history/post", "property/batch/post"})
+_POST_METHODS = frozenset("thing.event." + post.replace("/", ".") for post in _POSTS)
+_PACK_KEYS = frozenset({"properties", "events", "subDevices", "identity"})
+_CACHED_TOPICS = 2000
+_CACHED_SHAPES = 300
+_LARGEST_SHAPE = 4000
+"""[characters]"""
+
+
+class _Topic(NamedTuple):
+    device: str
+    ignored: str
+    """Why its messages are no readings; empty: they are, or their method says."""
+
+
+def is_alink_topic(topic: str) -> bool:
+    return topic.startswith(("/sys/", "/ota/", "/ext/")) or "/thing/" in topic
+
+
+class Alink:
+    """Reads Alink's messages of one source."""
+
+    def __init__(self, options: Options, plain: PlainValues) -> None:
+        self._plain = plain
+        self._modes = options.modes
+        self._topics: dict[str, _Topic] = {}
+        self._mode_keys: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def read(self, message: Message, found: Found, document: Any = None) -> None:
+        """document: the payload, if it was looked at already."""
+        topic = self._topics.get(message.topic)
+        if topic is None:
+            if len(self._topics) >= _CACHED_TOPICS:
+                self._topics.clear()
+            topic = self._topics[message.topic] = _classified(message.topic)
+        if topic.ignored:
+            found.ignore(topic.ignored)
+            return
+        if document is None:
+            document = lenient_json(message.payload)
+        if type(document) is not dict:
+            raise UnreadableError(f"expected an object, found {shown(document)}")
+        method = document.get("method")
+        if method is not None and method not in _POST_METHODS:
+            found.ignore("command" if str(method).startswith(("thing.service", "thing.property")) else "event")
+            return
+        device = _device_of(document) or topic.device
+        for key in ("params", "items"):  # items: as the platform's rules pass them on
+            if key in document:
+                self._read_params(message, found, document[key], device)
+                return
+        if "code" in document:
+            found.ignore("reply")
+            return
+        raise UnreadableError("neither params nor items")
+
+    def _read_params(self, message: Message, found: Found, params: Any, device: str, depth: int = 0) -> None:
+        if type(params) is list:
+            for each in params:
+                if depth < 2:
+                    self._read_params(message, found, each, device, depth + 1)
+        elif type(params) is not dict:
+            found.reject("malformed", f"{shown(device)}: expected an object of properties, found {shown(params)}")
+        elif type(params.get("properties")) in (dict, list) and _PACK_KEYS.issuperset(params):
+            identity = params.get("identity")
+            device = (_device_of(identity) if type(identity) is dict else None) or device
+            properties = params["properties"]
+            for each in properties if type(properties) is list else (properties,):
+                self._read_params(message, found, each, device, 2)
+            if "subDevices" in params and depth < 2:
+                self._read_params(message, found, params["subDevices"], device, depth + 1)
+        else:
+            self._read_properties(message, found, params, device)
+
+    def _read_properties(self, message: Message, found: Found, properties: dict[str, Any], device: str) -> None:
+        rows = [name for name, value in properties.items() if type(value) is list]
+        for name in rows:
+            for each in properties[name]:
+                if type(each) is dict:
+                    self._read_properties(message, found, {name: each}, device)
+        modes = self._modes_in(properties)
+        for name in modes:
+            self._read_mode(message, found, name, properties[name], device)
+        if rows or modes:
+            properties = {key: value for key, value in properties.items() if key not in rows and key not in modes}
+        self._plain.read(message, found, properties, device, None)
+
+    def _read_mode(self, message: Message, found: Found, name: str, raw: Any, device: str) -> None:
+        ts_ms = None
+        if type(raw) is list:
+            return
+        if type(raw) is dict:
+            try:
+                ts_ms = self._plain.time_ms(message, found, raw.get("time"), device)
+            except BadTimeError as error:
+                found.reject(error.reason, error.detail)
+                return
+            raw = raw.get("value")
+        word = str(raw) if type(raw) is int and -1000 < raw < 1000 else raw
+        if type(word) is str and word.strip().isdigit() and word.strip() not in self._modes:
+            mode = _WORK_MODE.get(word.strip()) if name == "WorkMode" else None
+            if mode is None:
+                found.reject("bad_value", f"{shown(device)} {shown(name)}: {shown(raw)} is no mode that `modes` knows")
+            else:
+                found.add(device, "mode", float(mode), ts_ms, name)
+        else:
+            self._plain.names.add(found, device, name, raw, ts_ms)
+
+    def _modes_in(self, properties: dict[str, Any]) -> tuple[str, ...]:
+        shape = tuple(properties)
+        modes = self._mode_keys.get(shape)
+        if modes is None:
+            meaning = self._plain.names.meaning
+            modes = tuple(key for key in shape if (known := meaning(key)) is not None and known.quantity == "mode")
+            if sum(map(len, shape)) + 8 * len(shape) <= _LARGEST_SHAPE:
+                if len(self._mode_keys) >= _CACHED_SHAPES:
+                    self._mode_keys.clear()
+                self._mode_keys[shape] = modes
+        return modes
+
+
+def _device_of(body: dict[str, Any]) -> str | None:
+    product, name = as_id(body.get("productKey")), as_id(body.get("deviceName"))
+    return f"{product}/{name}" if product is not None and name is not None else None
+
+
+def _classified(topic: str) -> _Topic:
+    levels = topic.strip("/").split("/")
+    if "sys" not in levels[:-2]:
+        return _Topic(topic, "status" if topic.startswith(("/ota/", "/ext/")) else "")
+    at = levels.index("sys")
+    device = "/".join(levels[at + 1 : at + 3])
+    if as_id(device) is None:
+        device = topic
+    kind, *rest = levels[at + 3 : at + 5] or [""]
+    what = "/".join(levels[at + 5 :])
+    if topic.endswith("_reply"):
+        return _Topic(device, "reply")
+    if kind == "thing" and rest == ["event"]:
+        return _Topic(device, "" if what in _POSTS else "event")
+    if kind == "thing" and rest == ["model"]:
+        return _Topic(device, "no_mapping" if what == "up_raw" else "command")
+    is_command = kind == "rrpc" or (kind == "thing" and rest in (["service"], ["property"]))
+    return _Topic(device, "command" if is_command else "status")

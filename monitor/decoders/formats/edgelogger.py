@@ -1,0 +1,131 @@
+"""EdgeLogger: an edge gateway of building automation that sends batches of meters' metrics.
+
+Topic `device/power/up/<device id>`; `{"msgType": "up", "batch": [{"timestamp", "device_id", "metrics": {"power":
+{"active": {"unit", "value": {"phase_a", …, "total"}}}, "energy": {"active": {"unit", "value": {"forward",
+"reverse"}}}}}]}`, documented in its README. A timestamp is yyyyMMddHHmmssSSS of the gateway's wall clock, or epoch ms
+as text. The unit of active energy reads "kW" where the documentation says that it is kWh: it is taken as kWh. Messages
+with `msgType: down` are commands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.decoders.formats.plain_values import PlainValues, as_id, as_unit
+from monitor.decoders.payloads import shown, to_number
+from monitor.decoders.times import BadTimeError
+from monitor.decoders.units import Dimension, unit_of
+from monitor.decoders.values import Found, Measured, UnreadableError
+from monitor.ingest.message import Message
+
+__all__ = ["EdgeLogger"]
+
+_PHASES = ("phase_a", "phase_b", "phase_c")
+_REGISTERS: tuple[tuple[str, Measured], ...] = (("forward", "register"), ("reverse", "export_register"))
+_NOT_READ = frozenset({"voltage", "current", "system"})
+
+
+class EdgeLogger:
+    """Reads EdgeLogger's messages of one source."""
+
+    def __init__(self, plain: PlainValues) -> None:
+        self._plain = plain
+
+    def read(self, message: Message, found: Found, document: dict[str, Any]) -> None:
+        kind = document.get("msgType", "up")
+        if kind != "up":
+            found.ignore("command" if kind == "down" else "other_message")
+            return
+        batch = document["batch"]
+        if type(batch) is not list:
+            raise UnreadableError(f"batch: expected a list, found {shown(batch)}")
+        latest: dict[str, Any] = {}
+        for item in batch:
+            if type(item) is not dict or type(item.get("metrics")) is not dict:
+                found.reject("malformed", f"batch: expected an object with metrics, found {shown(item)}")
+                continue
+            device = as_id(item.get("device_id")) or message.topic
+            if latest.get(device) == item:
+                found.ignore("duplicate")
+                continue
+            latest[device] = item
+            raw_time = item.get("timestamp", document.get("msgCreateTime"))
+            try:
+                ts_ms = self._plain.time_ms(message, found, raw_time, device)
+            except BadTimeError as error:
+                found.reject(error.reason, f"{shown(device)}: {error.detail}")
+                continue
+            self._read_metrics(message, found, item["metrics"], device, ts_ms)
+
+    def _read_metrics(
+        self, message: Message, found: Found, metrics: dict[str, Any], device: str, ts_ms: int | None
+    ) -> None:
+        others: dict[str, Any] = {}
+        for name, metric in metrics.items():
+            if name in _NOT_READ:
+                continue
+            active = metric.get("active") if type(metric) is dict else None
+            if name == "energy" and type(active) is dict:
+                self._read_energy(found, active, device, ts_ms)
+            elif name == "power" and type(active) is dict:
+                self._read_power(found, active, device, ts_ms)
+            else:
+                others[name] = metric
+        if others:
+            self._plain.read(message, found, others, device, ts_ms)
+
+    def _read_energy(self, found: Found, active: dict[str, Any], device: str, ts_ms: int | None) -> None:
+        raw = active.get("value")
+        registers = raw if type(raw) is dict else {"forward": raw}
+        if "forward" not in registers and "total" in registers:
+            registers = {**registers, "forward": registers["total"]}
+        factor = _factor(active.get("unit"), "energy", "power")
+        for direction, quantity in _REGISTERS:
+            if direction in registers:
+                _add(found, device, quantity, registers[direction], factor, ts_ms, f"energy.active.{direction}")
+
+    def _read_power(self, found: Found, active: dict[str, Any], device: str, ts_ms: int | None) -> None:
+        raw = active.get("value")
+        factor = _factor(active.get("unit"), "power")
+        if type(raw) is not dict:
+            _add(found, device, "power_kw", raw, factor, ts_ms, "power.active")
+        elif "total" in raw:
+            _add(found, device, "power_kw", raw["total"], factor, ts_ms, "power.active.total")
+        elif all(phase in raw for phase in _PHASES):
+            parts: list[float] = []
+            for phase in _PHASES:
+                try:
+                    number = to_number(raw[phase])
+                except ValueError:
+                    found.reject("bad_value", f"{shown(device)} {phase}: {shown(raw[phase])} is no number")
+                    return
+                if number is None:
+                    found.ignore("no_value")
+                    return
+                parts.append(number)
+            _add(found, device, "power_kw", sum(parts), factor, ts_ms, "power.active")
+
+
+def _factor(raw: object, *dimensions: Dimension) -> float | None:
+    """To kWh or kW; None for a unit that is neither. Without a unit it is what the documentation says: kWh, kW."""
+    text = as_unit(raw)
+    if text is None:
+        return 1.0
+    unit = unit_of(text)
+    return unit.factor if unit is not None and unit.dimension in dimensions else None
+
+
+def _add(
+    found: Found, device: str, quantity: Measured, raw: object, factor: float | None, ts_ms: int | None, name: str
+) -> None:
+    try:
+        number = to_number(raw)
+    except ValueError:
+        found.reject("bad_value", f"{shown(device)} {name}: {shown(raw)} is no number")
+        return
+    if number is None:
+        found.ignore("no_value")
+    elif factor is None:
+        found.reject("unknown_unit", f"{shown(device)} {name}: {shown(raw)}")
+    else:
+        found.add(device, quantity, number * factor, ts_ms, name)
