@@ -60,10 +60,30 @@ def test_nothing_but_unreadable_leaves() -> None:
         [{"value": 1}],
         {"value": {"value": {}}},
     ]
-    keys = (
-        "batch params properties subDevices identity items metrics energy power active value time timestamp device_id "
-        "msgType name WorkMode d dev sn err unit"
-    ).split()
+    keys = [
+        "batch",
+        "params",
+        "properties",
+        "subDevices",
+        "identity",
+        "items",
+        "metrics",
+        "energy",
+        "power",
+        "active",
+        "value",
+        "time",
+        "timestamp",
+        "device_id",
+        "msgType",
+        "name",
+        "WorkMode",
+        "d",
+        "dev",
+        "sn",
+        "err",
+        "unit",
+    ]
 
     def made(depth: int) -> Any:
         kind = rng.randrange(4) if depth < 6 else 0
