@@ -153,6 +153,7 @@ class Teleinfo:
         return place
 
     def _read_frame(self, frame: dict[str, Any], of_topic: str, message: Message, found: Found) -> None:
+        frame = {label: value for label, value in frame.items() if value is not None}
         source_id = of_topic
         for name in _IDS:
             if name in frame:
