@@ -31,7 +31,7 @@ IN_PROCESS = ["kernel", "decode", "lines", "journal", "sqlite"]
 WITH_CHILDREN = ["restart", "memory"]
 FIELDS = {
     *("stage", "case", "unit", "value", "us_each", "target", "target_is", "reached", "skipped"),
-    "details",
+    *("ratio", "details"),
 }
 
 
@@ -149,6 +149,9 @@ def test_reached_knows_upper_and_lower_bounds() -> None:
     assert rate("s", "c", "rows/s", 100, Runs(2.1, 2.0), target=50.0).reached is False
     assert Figure("s", "c", "s", 10.0, target=10.0, at_most=True).reached is True
     assert Figure("s", "c", "s", 10.1, target=10.0, at_most=True).reached is False
+    assert Figure("s", "c", "s", 5.0, target=10.0, at_most=True).ratio == 2.0
+    assert Figure("s", "c", "rows/s", 5.0, target=10.0).ratio == 0.5
+    assert Figure("s", "c", "rows/s", 5.0).ratio is None
     assert rate("s", "c", "rows/s", 100, Runs(2.0, 2.0)).us_each == pytest.approx(20_000)
 
 

@@ -68,6 +68,13 @@ class Figure:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
 
+    @property
+    def ratio(self) -> float | None:
+        """How many times as good as the target: 1 or more reaches it."""
+        if not self.value or not self.target:
+            return None
+        return self.target / self.value if self.at_most else self.value / self.target
+
 
 class Runs(NamedTuple):
     """Medians over the runs."""

@@ -25,6 +25,7 @@ def as_json(figures: Sequence[Figure], machine: Mapping[str, object], *, quick: 
             "target": figure.target,
             "target_is": "at_most" if figure.at_most else "at_least",
             "reached": figure.reached,
+            "ratio": figure.ratio,
             "skipped": figure.skipped,
             "details": dict(figure.details),
         }
@@ -47,6 +48,8 @@ def print_table(figures: Sequence[Figure], machine: Mapping[str, object], consol
             value, reached = "", f"skipped: {figure.skipped}"
         else:
             value = f"{_number(figure.value)} {figure.unit}"
+            if figure.ratio is not None:
+                reached += f" {figure.ratio:.2g}×"
         each = "" if figure.us_each is None else f"{figure.us_each:.3g}"
         target = "" if figure.target is None else f"{'≤' if figure.at_most else '≥'} {_number(figure.target)}"
         table.add_row(figure.stage, figure.case, value, each, target, reached)

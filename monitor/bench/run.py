@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from monitor.bench import decode, journal, kernel, lines, memory, pipeline, restart, sqlite
+from monitor.bench import decode, formats, journal, kernel, lines, memory, pipeline, restart, sqlite
 from monitor.bench.machine import machine_facts
 from monitor.bench.measure import Bench, Figure
 from monitor.bench.report import as_json as to_json
@@ -23,6 +23,7 @@ __all__ = ["STAGES", "run_bench"]
 STAGES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "kernel": kernel.measure,
     "decode": decode.measure,
+    "formats": formats.measure,
     "lines": lines.measure,
     "journal": journal.measure,
     "sqlite": sqlite.measure,
