@@ -24,8 +24,10 @@ _GATEWAY_KEYS = (
 )  # fmt: skip
 _DEVICE_KEYS = (
     "devId", "dev_id", "deviceId", "device_id", "devName", "dev_name", "deviceName", "device_name", "device", "dev",
-    "meterId", "meter_id", "slaveId", "slave_id", "slave", "sid", "unit_id", "unitId",
+    "meterId", "meter_id",
 )  # fmt: skip
+_SLAVE_KEYS = ("slaveId", "slave_id", "slaveid", "slave", "sid", "unit_id", "unitId")
+"""Of a number that is unique at its gateway only."""
 _NAME_KEYS = (
     "name", "tag", "tagName", "tag_name", "varName", "var_name", "var", "pointName", "point", "identifier", "key",
     "param", "metric", "flag", "m", "n",
@@ -65,6 +67,9 @@ class NamedRows:
             return
         gateway = as_id(first(node, _GATEWAY_KEYS)) or gateway
         device = as_id(first(node, _DEVICE_KEYS)) or device
+        if not device and (slave := as_id(first(node, _SLAVE_KEYS))) is not None:
+            device = slave
+            gateway = gateway or message.topic
         source_id = f"{gateway}/{device}" if gateway and device else gateway or device or message.topic
         try:
             ts_ms = self._plain.time_ms(message, found, first(node, TIME_KEYS), source_id) or ts_ms

@@ -61,29 +61,9 @@ def test_nothing_but_unreadable_leaves() -> None:
         {"value": {"value": {}}},
     ]
     keys = [
-        "batch",
-        "params",
-        "properties",
-        "subDevices",
-        "identity",
-        "items",
-        "metrics",
-        "energy",
-        "power",
-        "active",
-        "value",
-        "time",
-        "timestamp",
-        "device_id",
-        "msgType",
-        "name",
-        "WorkMode",
-        "d",
-        "dev",
-        "sn",
-        "err",
-        "unit",
-    ]
+        "batch", "params", "properties", "subDevices", "identity", "items", "metrics", "energy", "power", "active",
+        "value", "time", "timestamp", "device_id", "msgType", "name", "WorkMode", "d", "dev", "sn", "err", "unit",
+    ]  # fmt: skip
 
     def made(depth: int) -> Any:
         kind = rng.randrange(4) if depth < 6 else 0
