@@ -33,6 +33,8 @@ __all__ = ["Metrics"]
 
 _PREFIX = "meter_monitor"
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_MAX_WORDS = 200
+"""Outcomes and reasons that become labels."""
 _LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 6.0, 7.5, 10.0, 30.0, 60.0, 300.0)
 """Closer around 1 s (the promise without settling) and around 5 s (the default of settle_s)."""
 
@@ -47,6 +49,7 @@ class Metrics:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._is_connected: dict[str, bool] = {}
+        self._words: set[str] = set()
 
         def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
             return Counter(name, text, labels, namespace=_PREFIX, registry=registry)
@@ -110,10 +113,17 @@ class Metrics:
 
     def readings(self, outcome: str, count: int) -> None:
         """outcome: accepted, rejected, or why something was no reading."""
-        self._readings.labels(outcome).inc(count)
+        self._readings.labels(self._bounded(outcome)).inc(count)
 
     def quarantined(self, reason: str, count: int) -> None:
-        self._quarantined.labels(reason).inc(count)
+        self._quarantined.labels(self._bounded(reason)).inc(count)
+
+    def _bounded(self, word: str) -> str:
+        """A decoder's word as a label. They are literals of ours; should one not be, gateways must not make series."""
+        if word in self._words or len(self._words) < _MAX_WORDS:
+            self._words.add(word)
+            return word
+        return "other"
 
     def quarantine(self, rows: int, dropped_rows: int) -> None:
         """What `Quarantine` holds, and what it ever let go of to stay within its bound."""

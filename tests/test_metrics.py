@@ -266,3 +266,16 @@ def test_arrays_of_another_length_are_refused(scraped: Scraped) -> None:
     scraped.metrics.buildings(SITE)
     with pytest.raises(ValueError, match="expected one for each of 2 buildings"):
         scraped.metrics.building_states(SITE, np.array([1]), np.array([1.0, 2.0]))
+
+
+def test_words_of_decoders_cannot_make_series_without_end() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for number in range(1000):
+        metrics.readings(f"reason_{number}", 1)
+        metrics.quarantined(f"reason_{number}", 1)
+    metrics.readings("reason_0", 1)
+    outcomes = [sample for family in registry.collect() for sample in family.samples if "outcome" in sample.labels]
+    assert len(outcomes) < 500
+    assert registry.get_sample_value("meter_monitor_readings_total", {"outcome": "other"}) == 800
+    assert registry.get_sample_value("meter_monitor_readings_total", {"outcome": "reason_0"}) == 2
