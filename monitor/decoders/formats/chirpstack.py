@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from monitor.decoders.times import BadTimeError, iso_ms
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["ChirpStackV3", "ChirpStackV4", "UplinkV3", "read_v3"]
+__all__ = ["ChirpStackV3", "ChirpStackV4", "read_v3", "uplink_v3"]
 
 _EVENT_LEVELS = 6
 _UP = frozenset({"up", "rx"})
@@ -31,7 +32,6 @@ _EVENTS = frozenset(
     {"join", "status", "ack", "txack", "log", "error", "location", "integration", "stats", "proprietary"}
 )
 _V4_TIMES = ("nsTime", "time", "gwTime")
-_V3_TIMES = ("time",)
 _BASE64_EUI_CHARS, _EUI_BYTES = 12, 8
 
 
@@ -51,7 +51,15 @@ class _UplinkV4(msgspec.Struct):
     rxInfo: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
+class RxInfo(msgspec.Struct):
+    """What a gateway says of its reception."""
+
+    time: Any = None
+
+
 class UplinkV3(msgspec.Struct):
+    """An uplink of version 3."""
+
     devEUI: Any = None  # noqa: N815
     deviceProfileName: Any = None  # noqa: N815
     fCnt: Any = None  # noqa: N815
@@ -59,7 +67,7 @@ class UplinkV3(msgspec.Struct):
     data: Any = None
     object: Any = None
     objectJSON: Any = None  # noqa: N815
-    rxInfo: Any = None  # noqa: N815
+    rxInfo: list[RxInfo] | None = None  # noqa: N815
     time: Any = None
     publishedAt: Any = None  # noqa: N815
 
@@ -94,7 +102,16 @@ def _uplink_v3(payload: bytes) -> UplinkV3:
     try:
         return _decode_v3(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return UplinkV3(**_members(UplinkV3, _object(payload)))
+        return uplink_v3(_object(payload))
+
+
+def uplink_v3(document: dict[str, Any]) -> UplinkV3:
+    """The uplink that plain objects hold."""
+    members = _members(UplinkV3, document)
+    entries = members.pop("rxInfo", None)
+    if isinstance(entries, list):
+        members["rxInfo"] = [RxInfo(entry.get("time")) for entry in entries if isinstance(entry, dict)]
+    return UplinkV3(**members)
 
 
 def _is_up(topic: str, found: Found) -> bool:
@@ -123,13 +140,16 @@ def _id_of(topic: str) -> str | None:
     return None
 
 
-def _rx_info(raw: object) -> object:
-    if isinstance(raw, msgspec.Raw):
+def _times_v4(entries: object) -> Iterator[object]:
+    """What gateways say of the time; the entries may not have been read yet."""
+    if isinstance(entries, msgspec.Raw):
         try:
-            return msgspec.json.decode(raw)
+            entries = msgspec.json.decode(entries)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-    return raw
+            return
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            yield from map(entry.get, _V4_TIMES)
 
 
 class ChirpStackV4:
@@ -157,7 +177,7 @@ class ChirpStackV4:
         elif uplink.time:
             raise BadTimeError(f"time: {shown(uplink.time)}")
         else:
-            ts_ms = first_time_ms(_rx_info(uplink.rxInfo), _V4_TIMES, message.received_ms)
+            ts_ms = first_time_ms(_times_v4(uplink.rxInfo), message.received_ms)
         reader = self._reader
         once = uplink.deduplicationId
         if isinstance(once, str) and once:
@@ -195,9 +215,8 @@ class ChirpStackV3:
 
 def read_v3(uplink: UplinkV3, source_id: str, reader: LorawanReader, found: Found, received_ms: int) -> None:
     """The readings of one uplink in the form of version 3, which network servers inside gateways send, too."""
-    ts_ms = first_time_ms(uplink.rxInfo, _V3_TIMES, received_ms)
-    if ts_ms is None:
-        ts_ms = first_time_ms([{"time": uplink.time}, {"time": uplink.publishedAt}], _V3_TIMES, received_ms)
+    times = [entry.time for entry in uplink.rxInfo or ()]
+    ts_ms = first_time_ms([*times, uplink.time, uplink.publishedAt], received_ms)
     codec = uplink.object
     if codec is None and isinstance(uplink.objectJSON, str) and uplink.objectJSON:
         try:

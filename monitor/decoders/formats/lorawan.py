@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from monitor.decoders.formats import milesight_frames, yobiiq, yobiiq_frames
+from monitor.decoders.formats import yobiiq
 from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, time_ms
+from monitor.decoders.formats.milesight_frames import MilesightFrames
+from monitor.decoders.formats.yobiiq_frames import YobiiqFrames
 from monitor.decoders.names import Meaning, Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -55,7 +59,11 @@ _REMEMBERED = 16
 _RETRANSMITTED_MS = 3_600_000
 _LONGEST_FRAME = 2 * 242
 _EARLIEST_MS, _AHEAD_MS = 946_684_800_000, 600_000
-_NO_MEANING = Meaning("on")
+_UNSEEN = Meaning("on")
+"""Not looked up yet."""
+_PLAIN = frozenset(
+    {"register", "export_register", "power_kw", "setpoint_c", "room_c", "water_m3", "gas_m3", "heat_kwh"}
+)
 
 
 def device_id(raw: object) -> str | None:
@@ -77,24 +85,18 @@ def frame_of(data: object) -> bytes | None:
         return None
 
 
-def first_time_ms(entries: object, names: tuple[str, ...], received_ms: int) -> int | None:
-    """The first time that a gateway names which can be one: those without GPS or with a clock that was never set name
-    none, or a wrong one."""
-    if not isinstance(entries, list):
-        return None
-    for entry in entries:
-        if not isinstance(entry, dict):
+def first_time_ms(texts: Iterable[object], received_ms: int) -> int | None:
+    """The first of these times, most often those of the gateways, that can be one: gateways without GPS or with a clock
+    that was never set name none, or a wrong one."""
+    for raw in texts:
+        if not isinstance(raw, str):
             continue
-        for name in names:
-            raw = entry.get(name)
-            if not isinstance(raw, str):
-                continue
-            try:
-                ts_ms = iso_ms(raw)
-            except BadTimeError:
-                continue
-            if _EARLIEST_MS <= ts_ms <= received_ms + _AHEAD_MS:
-                return ts_ms
+        try:
+            ts_ms = iso_ms(raw)
+        except BadTimeError:
+            continue
+        if _EARLIEST_MS <= ts_ms <= received_ms + _AHEAD_MS:
+            return ts_ms
     return None
 
 
@@ -106,6 +108,8 @@ class LorawanReader:
         self._state = state
         self._names = Names(options)
         self._milesight = MilesightCodec(options, self._names)
+        self._milesight_frames = MilesightFrames()
+        self._yobiiq_frames = YobiiqFrames()
         self._meanings: dict[str, Meaning | None] = {}
 
     def is_repeated(self, source_id: str, uplink: str) -> bool:
@@ -119,7 +123,10 @@ class LorawanReader:
         elif uplink in seen:
             return True
         else:
-            self._state.put(key, [*seen[1 - _REMEMBERED :], uplink])
+            seen.append(uplink)
+            if len(seen) > _REMEMBERED:
+                del seen[0]
+            self._state.put(key, seen)
         return False
 
     def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
@@ -127,13 +134,15 @@ class LorawanReader:
         the content has to be the same, too, and the time not far away."""
         key = "fcnt/" + source_id
         counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
-        text = content if isinstance(content, str) else ""
-        what = f"{counted}/{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"
-        seen: list[list[Any]] = self._state.get(key) or []
-        for other, at_ms in seen:
-            if other == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
+        check = zlib.crc32(content.encode("utf-8", "backslashreplace")) if isinstance(content, str) else 0
+        seen: list[list[int]] = self._state.get(key) or []
+        for other, other_check, at_ms in seen:
+            if other == counted and other_check == check and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
                 return True
-        self._state.put(key, [*seen[1 - _REMEMBERED :], [what, ts_ms]])
+        seen.append([counted, check, ts_ms])
+        if len(seen) > _REMEMBERED:
+            del seen[0]
+        self._state.put(key, seen)
         return False
 
     def read(
@@ -166,7 +175,7 @@ class LorawanReader:
         if yobiiq.is_codec_object(codec):
             yobiiq.read_codec_object(found, source_id, codec, ts_ms)
         elif _is_milesight(source_id, model) or (
-            port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or _is_milesight_frame(data, model))
+            port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or self._is_milesight_frame(data, model))
         ):
             self._milesight.read(found, source_id, codec, ts_ms, model)
         else:
@@ -181,7 +190,7 @@ class LorawanReader:
             return
         is_milesight = _is_milesight(source_id, model)
         if is_milesight or port == _MILESIGHT_PORT:
-            codec = milesight_frames.codec_object(frame, model)
+            codec = self._milesight_frames.codec_object(frame, model)
             if codec is not None:
                 if codec:
                     self._milesight.read(found, source_id, codec, ts_ms, model)
@@ -189,11 +198,15 @@ class LorawanReader:
                     found.ignore("status")
                 return
         if not is_milesight:
-            codec = yobiiq_frames.codec_object(frame)
+            codec = self._yobiiq_frames.codec_object(frame)
             if codec is not None:
                 yobiiq.read_codec_object(found, source_id, codec, ts_ms)
                 return
         found.ignore("no_codec")
+
+    def _is_milesight_frame(self, data: object, model: str) -> bool:
+        frame = frame_of(data)
+        return frame is not None and self._milesight_frames.codec_object(frame, model) is not None
 
     def _read_usual(
         self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, prefix: str, *, depth: int
@@ -203,6 +216,9 @@ class LorawanReader:
             if not isinstance(key, str) or len(key) > _LONGEST_NAME:
                 continue
             name = prefix + key if prefix else key
+            meaning = meanings.get(name, _UNSEEN)
+            if meaning is _UNSEEN:
+                meaning = self._look_up(name)
             if isinstance(raw, dict):
                 self._read_inside(found, source_id, name, key, raw, ts_ms, depth)
                 continue
@@ -210,10 +226,12 @@ class LorawanReader:
                 if depth == 0:
                     self._read_list(found, source_id, raw, ts_ms, is_outside=False)
                 continue
-            meaning = meanings.get(name, _NO_MEANING)
-            if meaning is _NO_MEANING:
-                meaning = self._look_up(name)
-            if meaning is not None:
+            if meaning is None:
+                continue
+            quantity, factor, offset, tariff, is_unit_known = meaning
+            if type(raw) is float and raw == raw and is_unit_known and not tariff and quantity in _PLAIN:
+                found.add(source_id, quantity, raw * factor + offset, ts_ms, name)
+            else:
                 self._add(found, source_id, name, meaning, raw, ts_ms, codec)
 
     def _look_up(self, name: str) -> Meaning | None:
@@ -238,7 +256,7 @@ class LorawanReader:
         ts_ms: int | None,
         codec: Mapping[Any, Any],
     ) -> None:
-        quantity = meaning.quantity
+        quantity, factor, offset, tariff, is_unit_known = meaning
         if name in self._options.fields:
             self._names.add(found, source_id, name, raw, ts_ms)
         elif quantity == "mode":
@@ -248,15 +266,15 @@ class LorawanReader:
                 and not raw.isdigit()
             ):
                 found.add(source_id, "mode", float(mode), ts_ms, name)
-        elif quantity == "on" or meaning.tariff or isinstance(raw, bool | str):
+        elif quantity == "on" or tariff or isinstance(raw, bool | str):
             self._names.add(found, source_id, name, raw, ts_ms)
-        elif not meaning.is_unit_known:
+        elif not is_unit_known:
             unit = codec.get(name + "_unit") or codec.get(name + "Unit")
             self._names.add(found, source_id, name, raw, ts_ms, unit if isinstance(unit, str) else None)
         elif (number := to_number(raw)) is None:
             found.ignore("no_value")
         else:
-            found.add(source_id, quantity, number * meaning.factor + meaning.offset, ts_ms, name)
+            found.add(source_id, quantity, number * factor + offset, ts_ms, name)
 
     def _read_inside(
         self,
@@ -312,12 +330,12 @@ def _usual(name: str) -> str:
     return head if head in ("temperature", "temp") and number.isdigit() else name
 
 
+@functools.lru_cache(maxsize=256)
+def _is_milesight_model(model: str) -> bool:
+    return any(name in model for name in _MILESIGHT_MODELS)
+
+
 def _is_milesight(source_id: str, model: str) -> bool:
-    if source_id[:6].lower() == _MILESIGHT_EUI:
+    if source_id.startswith(_MILESIGHT_EUI) or source_id[:6].lower() == _MILESIGHT_EUI:
         return True
-    return bool(model) and any(name in model for name in _MILESIGHT_MODELS)
-
-
-def _is_milesight_frame(data: object, model: str) -> bool:
-    frame = frame_of(data)
-    return frame is not None and milesight_frames.codec_object(frame, model) is not None
+    return model != "" and _is_milesight_model(model[:_LONGEST_ID])

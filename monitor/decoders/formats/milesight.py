@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.decoders.formats.chirpstack import UplinkV3, read_v3
+from monitor.decoders.formats.chirpstack import read_v3, uplink_v3
 from monitor.decoders.formats.lorawan import LorawanReader, device_id
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
@@ -26,7 +26,6 @@ _EUI_CHARS = 16
 _HEX = frozenset("0123456789abcdefABCDEF")
 _TIMES = ("time", "timestamp", "gatewayTime")
 _EARLIEST_MS = 946_684_800_000
-_UPLINK = ("fCnt", "fPort", "data", "object", "objectJSON", "rxInfo", "time", "publishedAt")
 
 
 class Milesight:
@@ -44,7 +43,8 @@ class Milesight:
             return
         source_id = _id_of(body) or _id_of(body.get("LoRaObject")) or device_id(message.topic) or ""
         if isinstance(body.get("data"), str) and "fPort" in body:
-            uplink = UplinkV3(deviceProfileName=_MODEL, **{name: body[name] for name in _UPLINK if name in body})
+            uplink = uplink_v3(body)
+            uplink.deviceProfileName = _MODEL
             read_v3(uplink, source_id, self._reader, found, message.received_ms)
             return
         if not body:

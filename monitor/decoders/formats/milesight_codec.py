@@ -43,7 +43,10 @@ _MEANINGS: dict[str, _Meaning] = {
     **dict.fromkeys(("temperature", "ambient_temperature", "room_temperature"), _ROOM),
     **dict.fromkeys(("temperature_control_mode", "temperature_ctl_mode", "temperature_mode", "mode"), _MODE),
 }
-NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in (_REGISTER, _POWER))
+_UNSEEN = _Meaning("on", 0.0)
+"""Not looked up yet."""
+_LONGEST_NAME, _CACHED = 120, 10_000
+NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in {_REGISTER, _POWER})
 """Names that mean nothing with a device of another make."""
 _NO_ENERGY = frozenset({"electricity", "current", "total_current"})
 _SOCKET = ("voltage", "power_sum", "power_consumption")
@@ -87,7 +90,21 @@ class MilesightCodec:
         self._names = names
         self._fields = options.fields
         self._modes = options.modes
-        self._meanings = {name: meaning for name, meaning in _MEANINGS.items() if name not in options.fields}
+        self._meanings = self._known()
+        words = {"heat", "em_heat", "em heat", "cool", "auto", "fan", *options.modes}
+        self._words = {word: float(mode) for word in words if (mode := self._mode_of(word)) is not None}
+
+    def _mode_of(self, word: str) -> int | None:
+        word = word.strip().lower()
+        if word in self._modes:
+            return self._modes[word]
+        if word.isdigit():
+            return None
+        mode = mode_number(word)
+        return _WORDS.get(word.replace(" ", "_")) if mode is None else mode
+
+    def _known(self) -> dict[str, _Meaning | None]:
+        return {name: meaning for name, meaning in _MEANINGS.items() if name not in self._fields}
 
     def read(self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, model: str) -> None:
         """model: the device profile's name or the like, in lower case."""
@@ -106,24 +123,36 @@ class MilesightCodec:
     ) -> None:
         meanings = self._meanings
         for key, raw in codec.items():
-            meaning = meanings.get(key)
-            if meaning is None or isinstance(raw, dict | list):
-                if isinstance(key, str):
-                    if isinstance(raw, dict):
-                        if is_outside:
-                            self._read_inside(found, source_id, codec, key, raw, ts_ms, model)
-                    elif isinstance(raw, list):
-                        if is_outside:
-                            self._read_history(found, source_id, key, raw, model)
-                    else:
-                        self._read_other(found, source_id, prefix + key, raw, ts_ms)
+            kind = type(raw)
+            if kind is dict:
+                if is_outside:
+                    self._read_inside(found, source_id, codec, key, raw, ts_ms, model)
+                continue
+            if kind is list:
+                if is_outside:
+                    self._read_history(found, source_id, key, raw, model)
+                continue
+            meaning = meanings.get(key, _UNSEEN)
+            if meaning is _UNSEEN or (meaning is None and prefix):
+                self._read_other(found, source_id, key, prefix + key, raw, ts_ms)
+                continue
+            if meaning is None:
                 continue
             quantity, factor = meaning
             if quantity == "mode":
-                self._read_mode(found, source_id, codec, prefix + key, raw, ts_ms, model)
-            elif quantity == "on" or (key == "power" and isinstance(raw, bool | str)):
+                mode = self._words.get(raw) if kind is str else None
+                if mode is None:
+                    self._read_mode(found, source_id, codec, prefix + key, raw, ts_ms, model)
+                else:
+                    found.add(source_id, "mode", mode, ts_ms, prefix + key)
+            elif quantity == "on" or (key == "power" and (kind is bool or kind is str)):
                 if key != "state" or any(name in codec for name in _SOCKET):
-                    _read_switch(found, source_id, prefix + key, raw, ts_ms)
+                    if raw == "on":
+                        found.add(source_id, "on", 1.0, ts_ms, prefix + key)
+                    else:
+                        _read_switch(found, source_id, prefix + key, raw, ts_ms)
+            elif kind is float and raw == raw:
+                found.add(source_id, quantity, raw * factor, ts_ms, prefix + key)
             else:
                 try:
                     number = to_number(raw)
@@ -135,11 +164,17 @@ class MilesightCodec:
                 else:
                     found.add(source_id, quantity, number * factor, ts_ms, prefix + key)
 
-    def _read_other(self, found: Found, source_id: str, name: str, raw: object, ts_ms: int | None) -> None:
+    def _read_other(self, found: Found, source_id: str, key: str, name: str, raw: object, ts_ms: int | None) -> None:
         """What the codecs do not document: the source's options, or a name that tells energy, power or volume."""
+        if len(name) > _LONGEST_NAME:
+            return
         meaning = self._names.meaning(name)
         if meaning is not None and (name in self._fields or (meaning.quantity in _ENERGIES and name not in _NO_ENERGY)):
             self._names.add(found, source_id, name, raw, ts_ms)
+        elif key == name:
+            if len(self._meanings) >= _CACHED:
+                self._meanings = self._known()
+            self._meanings[key] = None
 
     def _read_inside(
         self,
@@ -190,11 +225,8 @@ class MilesightCodec:
     ) -> None:
         mode: int | None
         if isinstance(raw, str):
-            word = raw.strip().lower().replace(" ", "_")
-            mode = mode_number(raw, self._modes) if not word.isdigit() or word in self._modes else None
-            if mode is None:
-                mode = _WORDS.get(word)
-            if mode is None and word in _NO_MODE:
+            mode = self._mode_of(raw)
+            if mode is None and raw.strip().lower() in _NO_MODE:
                 found.ignore("no_value")
                 return
         elif raw is None:

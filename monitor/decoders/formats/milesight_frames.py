@@ -17,10 +17,12 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["codec_object"]
+from monitor.decoders.formats.frame_layouts import Layout, Layouts, walk
 
-_LONGEST = 242
-"""LoRaWAN's largest payload [bytes]."""
+__all__ = ["MilesightFrames"]
+
+_SHORTEST, _LONGEST = 3, 242
+"""[bytes]; LoRaWAN carries no more."""
 
 _TWO_BYTES = struct.Struct("<H").unpack_from
 _SIGNED = struct.Struct("<h").unpack_from
@@ -79,9 +81,7 @@ _SWITCHES = {0x0829: 1, 0xFF29: 1}
 _SWITCH_COUNT = {"ws501": 1, "ws502": 2, "ws503": 3}
 _SWITCHES_8 = 0x0831
 
-_LENGTHS: dict[int, int] = {
-    **_SWITCHES,
-    _SWITCHES_8: 2,
+_PASSED: dict[int, int] = {
     # battery, humidity, tilt, presence, air quality, light, contacts, pulses, distance
     0x0175: 1, 0x0468: 1, 0x0968: 1, 0x049A: 2, 0x0300: 1, 0x0400: 1, 0x0500: 1, 0x0600: 1, 0x056A: 2, 0x057D: 2,
     0x0665: 6, 0x0673: 2, 0x06CB: 1, 0x077D: 2, 0x087D: 2, 0x08E6: 2, 0x0973: 2, 0x0A7D: 2, 0x0B7D: 2, 0x0C7D: 2,
@@ -112,11 +112,32 @@ _ANSWERS: dict[int, int] = {
 _FURTHER_ANSWERS: dict[int, int] = {0x05: 2, 0x06: 1, 0x07: 2, 0x08: 1, 0x09: 2, 0x0A: 2}
 """The same on f9; on f8 with a byte behind that says whether the setting was taken."""
 _MODE_SET, _MODE_AND_TARGET_SET = 0xFB, 0xFA
+_LENGTHS: dict[int, int] = {
+    **{channel << 8 | kind: length for channel in (0xFE, 0xFF) for kind, length in _ANSWERS.items()},
+    **{0xF900 | kind: length for kind, length in _FURTHER_ANSWERS.items()},
+    **{0xF800 | kind: length + 1 for kind, length in _FURTHER_ANSWERS.items()},
+    **_PASSED,
+    **_SWITCHES,
+    _SWITCHES_8: 2,
+    **{key: length for key, (length, _, _) in _VALUES.items()},
+}
+_length = _LENGTHS.get
 
 _THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5, 0x0990, 0x0B90})
 _NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
-_AIR = frozenset({0x0468, 0x049A})
+_AIR, _AIR_MODELS = frozenset({0x0468, 0x049A}), ("em300", "em320", "am10", "am30", "am31")
 _RECORDS = frozenset({0x20CE, 0x21CE})
+_TARGET = 0x0467
+_FURTHER = (
+    _RECORDS
+    | {*_SWITCHES, _SWITCHES_8}
+    | {0xFE00 | _MODE_SET, 0xFF00 | _MODE_SET}
+    | {
+        0xFE00 | _MODE_AND_TARGET_SET,
+        0xFF00 | _MODE_AND_TARGET_SET,
+    }
+)
+"""What is a reading, but not of one name and one value."""
 
 
 class _Record(NamedTuple):
@@ -124,6 +145,9 @@ class _Record(NamedTuple):
 
     length: int
     read: Callable[[bytes, int], dict[str, Any]]
+
+    def length_of(self, key: int) -> int | None:
+        return self.length if key in _RECORDS else _LENGTHS.get(key)
 
 
 def _air_record(frame: bytes, at: int) -> dict[str, Any]:
@@ -155,91 +179,72 @@ def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
 
 _AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 16, 20, 22))
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
-_NO_RECORD = _Record(0, _air_record)
 
 
-def codec_object(frame: bytes, model: str = "") -> dict[str, Any] | None:
-    """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or if it
-    can be read in more than one way. model: the device profile's name or the like, in lower case, where it is known."""
-    if len(frame) < 3 or len(frame) > _LONGEST:
-        return None
-    live = _taken_apart(frame, _NO_RECORD, model)
-    if live is not None:
-        return live
-    ways: list[dict[str, Any]] = []
-    for record in _records_of(frame, model):
-        found = _taken_apart(frame, record, model)
-        if found is not None and found not in ways:
-            ways.append(found)
-    return ways[0] if len(ways) == 1 else None
+class MilesightFrames:
+    """Reads frames; what it keeps are layouts."""
+
+    def __init__(self) -> None:
+        self._layouts = Layouts(_length)
+
+    def codec_object(self, frame: bytes, model: str = "") -> dict[str, Any] | None:
+        """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or if
+        it can be read in more than one way. model: the device profile's name or the like, in lower case, where it is
+        known."""
+        if len(frame) < _SHORTEST or len(frame) > _LONGEST:
+            return None
+        if b"\xce" not in frame:  # the type of records
+            layout = self._layouts.of(frame)
+            return None if layout is None else _read(frame, layout, None, model)
+        live, at = walk(frame, _length)
+        if at == len(frame):
+            return _read(frame, live, None, model)
+        if at < 0 or frame[at] << 8 | frame[at + 1] not in _RECORDS:
+            return None
+        ways: list[dict[str, Any]] = []
+        for record in _records_of(live, model):
+            rest, end = walk(frame, record.length_of, at)
+            if end == len(frame):
+                whole = Layout(live.headers + rest.headers, live.values + rest.values)
+                found = _read(frame, whole, record, model)
+                if found is not None and found not in ways:
+                    ways.append(found)
+        return ways[0] if len(ways) == 1 else None
 
 
-def _records_of(frame: bytes, model: str) -> tuple[_Record, ...]:
-    if "wt2" in model:
+def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
+    """What records can look like, from the model or from what stands before them."""
+    if "wt2" in model or not _THERMOSTAT.isdisjoint(live.headers):
         return _THERMOSTAT_RECORDS
-    if any(series in model for series in ("em300", "em320", "am10", "am30", "am31")):
+    if any(series in model for series in _AIR_MODELS) or not _AIR.isdisjoint(live.headers):
         return _AIR_RECORDS
-    # Of the channels before the first record something tells a thermostat from a sensor of the air.
-    at = 0
-    while at + 2 < len(frame):
-        key = frame[at] << 8 | frame[at + 1]
-        if key in _THERMOSTAT:
-            return _THERMOSTAT_RECORDS
-        if key in _AIR:
-            return _AIR_RECORDS
-        length = _length(key)
-        if length is None:
-            break
-        at += 2 + length
     return ()
 
 
-def _length(key: int) -> int | None:
-    value = _VALUES.get(key)
-    if value is not None:
-        return value[0]
-    length = _LENGTHS.get(key)
-    if length is not None:
-        return length
-    channel = key >> 8
-    if channel >= 0xFE:
-        return _ANSWERS.get(key & 0xFF)
-    if channel in (0xF8, 0xF9):
-        further = _FURTHER_ANSWERS.get(key & 0xFF)
-        return None if further is None else further + (channel == 0xF8)
-    return None
-
-
-def _taken_apart(frame: bytes, record: _Record, model: str) -> dict[str, Any] | None:
+def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
-    seen: set[int] = set()
     history: list[dict[str, Any]] = []
-    at, end = 0, len(frame)
-    while at < end:
-        if at + 2 > end:
-            return None
-        key = frame[at] << 8 | frame[at + 1]
-        at += 2
-        length = record.length if key in _RECORDS else _length(key)
-        if not length or at + length > end:
-            return None
-        seen.add(key)
+    headers = layout.headers
+    for key, at in zip(headers, layout.values, strict=True):
         value = _VALUES.get(key)
         if value is not None:
             found[value[1]] = value[2](frame, at)
-        elif key in _RECORDS:
-            history.append(record.read(frame, at))
-        elif key in _SWITCHES:
-            _add_switches(found, frame[at], model)
-        elif key == _SWITCHES_8:
-            found.update({f"switch_{bit + 1}": _ON_OFF[frame[at + 1] >> bit & 1] for bit in range(8)})
-        elif key >= 0xFE00 and key & 0xFF in (_MODE_SET, _MODE_AND_TARGET_SET) and frame[at] < len(_MODES):
-            found["temperature_control_mode"] = _MODES[frame[at]]
-            if key & 0xFF == _MODE_AND_TARGET_SET:
-                found["target_temperature"] = _tenths(frame, at + 1)
-        at += length
-    if 0x0467 in seen and "wt" not in model and (seen.isdisjoint(_THERMOSTAT) or not seen.isdisjoint(_NO_THERMOSTAT)):
-        return None
+        elif key in _FURTHER:
+            if key in _RECORDS:
+                if record is not None:
+                    history.append(record.read(frame, at))
+            elif key in _SWITCHES:
+                _add_switches(found, frame[at], model)
+            elif key == _SWITCHES_8:
+                found.update({f"switch_{bit + 1}": _ON_OFF[frame[at + 1] >> bit & 1] for bit in range(8)})
+            elif frame[at] < len(_MODES):
+                found["temperature_control_mode"] = _MODES[frame[at]]
+                if key & 0xFF == _MODE_AND_TARGET_SET:
+                    found["target_temperature"] = _tenths(frame, at + 1)
+    if _TARGET in headers and "wt" not in model:
+        seen = frozenset(headers)
+        if seen.isdisjoint(_THERMOSTAT) or not seen.isdisjoint(_NO_THERMOSTAT):
+            return None
     if history:
         found["history"] = history
     return found

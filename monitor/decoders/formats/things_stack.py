@@ -9,6 +9,7 @@ that were simulated in the console are no readings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -183,13 +184,19 @@ def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int 
             return iso_ms(raw), raw
         if raw:
             raise BadTimeError(f"received_at: {shown(raw)}")
-    metadata: object = uplink.rx_metadata
-    if isinstance(metadata, msgspec.Raw):
+    return first_time_ms(_gateway_times(uplink.rx_metadata), received_ms), ""
+
+
+def _gateway_times(entries: object) -> Iterator[object]:
+    """What gateways say of the time; the entries may not have been read yet."""
+    if isinstance(entries, msgspec.Raw):
         try:
-            metadata = msgspec.json.decode(metadata)
+            entries = msgspec.json.decode(entries)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            metadata = None
-    return first_time_ms(metadata, _RX_TIMES, received_ms), ""
+            return
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            yield from map(entry.get, _RX_TIMES)
 
 
 def _model(uplink: _Uplink) -> str:

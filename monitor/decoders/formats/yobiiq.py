@@ -38,11 +38,11 @@ _MEANINGS: dict[str, _Meaning] = {
 }
 _MEANINGS["activePowerL123"] = _POWER
 _ONE_PHASE_POWER = "activePowerL1"
-_OWN = ("dataloggerTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1", "modbusErrorCode")
+_OWN = frozenset({"dataloggerTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1", "modbusErrorCode"})
 
 
 def is_codec_object(codec: Mapping[Any, Any]) -> bool:
-    return any(name in codec for name in _OWN)
+    return not _OWN.isdisjoint(codec)
 
 
 def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None) -> None:
@@ -70,11 +70,15 @@ def _bare(raw: Any) -> Any:
 
 
 def _add(found: Found, source_id: str, name: str, meaning: _Meaning, raw: object, ts_ms: int | None) -> None:
-    unit: object = meaning.unit
+    factor = 0.001
     if isinstance(raw, dict):
         unit = raw.get("unit", meaning.unit)
+        measured = unit_of(unit) if isinstance(unit, str) else None
+        if measured is None or measured.dimension != meaning.dimension:
+            found.reject("unknown_unit", f"{source_id} {name}: {shown(raw.get('data'))} with unit {shown(unit)}")
+            return
+        factor = measured.factor
         raw = raw.get("data")
-    measured = unit_of(unit) if isinstance(unit, str) else None
     try:
         number = to_number(raw)
     except ValueError:
@@ -82,9 +86,7 @@ def _add(found: Found, source_id: str, name: str, meaning: _Meaning, raw: object
         return
     if number is None:
         found.ignore("no_value")
-    elif measured is None or measured.dimension != meaning.dimension:
-        found.reject("unknown_unit", f"{source_id} {name}: {shown(raw)} with unit {shown(unit)}")
     elif meaning.tariff:
-        found.add_part(source_id, meaning.quantity, meaning.tariff, number * measured.factor, ts_ms, name)
+        found.add_part(source_id, meaning.quantity, meaning.tariff, number * factor, ts_ms, name)
     else:
-        found.add(source_id, meaning.quantity, number * measured.factor, ts_ms, name)
+        found.add(source_id, meaning.quantity, number * factor, ts_ms, name)

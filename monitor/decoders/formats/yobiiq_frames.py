@@ -8,25 +8,32 @@ with type 0a is a Modbus error code of one byte, although type 0a is a register 
 
 from __future__ import annotations
 
+import struct
+from itertools import pairwise
 from typing import Any
 
-__all__ = ["codec_object"]
+from monitor.decoders.formats.frame_layouts import Layout, Layouts
 
-_LONGEST = 242
-_ERROR_CHANNEL, _ERROR_TYPE = 0x0B, 0x0A
+__all__ = ["YobiiqFrames"]
+
+_SHORTEST, _LONGEST = 12, 242
+_ERROR = 0x0B0A
 _EM4302_CHANNEL = 0xDD
-_FRAME_TIME, _READING_TIME = 0x01, 0x03
-_TIMES = {_FRAME_TIME: "timestamp", _READING_TIME: "dataloggerTimestamp"}
+_REGISTERS, _POWER = frozenset({0x04, 0x05, 0x06, 0x07}), 0x13
+_EM4302_WH = 10
+"""What one step of an EM4302's registers is [Wh]."""
 
 _NAMES = {
+    0x01: "timestamp",
+    0x03: "dataloggerTimestamp",
     0x04: "activeEnergyImportL123T1",
     0x05: "activeEnergyImportL123T2",
     0x06: "activeEnergyExportL123T1",
     0x07: "activeEnergyExportL123T2",
     0x13: "activePowerL123",
-    0x2A: "averagePower",
 }
-_POWERS = frozenset({0x13, 0x2A})
+_unsigned = struct.Struct(">I").unpack_from
+_signed = struct.Struct(">i").unpack_from
 
 _FOUR_BYTES = dict.fromkeys((*range(0x1D), *range(0x24, 0x2C)), 4)
 _LENGTHS: dict[int, int] = {
@@ -43,42 +50,49 @@ _EARLIEST_S, _LATEST_S = 1_420_070_400, 4_000_000_000
 """2015 to 2096: what a frame must name as its time to be taken for one of theirs."""
 
 
-def codec_object(frame: bytes) -> dict[str, Any] | None:
-    """What Yobiiq's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, to the last
-    byte."""
-    if len(frame) < 12 or len(frame) > _LONGEST:
-        return None
-    is_em4302 = frame[0] == _EM4302_CHANNEL
-    if not is_em4302 and frame[0] > 1:
-        return None
-    lengths = _EM4302_LENGTHS if is_em4302 else _LENGTHS
-    found: dict[str, Any] = {}
-    at, end, channel = 0, len(frame), -1
-    while at < end:
-        if at + 2 > end:
+class YobiiqFrames:
+    """Reads frames; what it keeps are layouts."""
+
+    def __init__(self) -> None:
+        self._layouts = Layouts(_length, _counts_up)
+        self._em4302_layouts = Layouts(_em4302_length)
+
+    def codec_object(self, frame: bytes) -> dict[str, Any] | None:
+        """What Yobiiq's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, to the
+        last byte."""
+        if len(frame) < _SHORTEST or len(frame) > _LONGEST:
             return None
-        previous, channel, kind = channel, frame[at], frame[at + 1]
-        at += 2
-        if channel == _ERROR_CHANNEL and kind == _ERROR_TYPE:
-            length = 1
-        elif (channel != _EM4302_CHANNEL) if is_em4302 else (channel <= previous):
+        is_em4302 = frame[0] == _EM4302_CHANNEL
+        if not is_em4302 and frame[0] > 1:
             return None
-        else:
-            length = lengths.get(kind, 0)
-        if not length or at + length > end:
+        layout = (self._em4302_layouts if is_em4302 else self._layouts).of(frame)
+        if layout is None:
             return None
-        raw = frame[at : at + length]
-        at += length
-        if length == 1 and channel == _ERROR_CHANNEL and kind == _ERROR_TYPE:
-            found["modbusErrorCode"] = raw[0]
-        elif kind in _TIMES:
-            found[_TIMES[kind]] = int.from_bytes(raw, "big")
-        elif kind in _NAMES:
-            if kind in _POWERS:
-                found[_NAMES[kind]] = {"data": int.from_bytes(raw, "big", signed=True), "unit": "W"}
-            elif is_em4302:
-                found[_NAMES[kind]] = {"data": int.from_bytes(raw, "big", signed=True) / 100, "unit": "kWh"}
-            else:
-                found[_NAMES[kind]] = {"data": int.from_bytes(raw, "big"), "unit": "Wh"}
-    time_s = found.get("dataloggerTimestamp", found.get("timestamp", 0))
-    return found if _EARLIEST_S < time_s < _LATEST_S else None
+        found: dict[str, Any] = {}
+        for header, at in zip(layout.headers, layout.values, strict=True):
+            if header == _ERROR:
+                found["modbusErrorCode"] = frame[at]
+                continue
+            kind = header & 0xFF
+            name = _NAMES.get(kind)
+            if name is None:
+                continue
+            number = (_signed if kind == _POWER else _unsigned)(frame, at)[0]
+            # Bare numbers are in Wh and W.
+            found[name] = number * _EM4302_WH if is_em4302 and kind in _REGISTERS else number
+        time_s = found.get("dataloggerTimestamp") or found.get("timestamp", 0)
+        return found if _EARLIEST_S < time_s < _LATEST_S else None
+
+
+def _length(header: int) -> int | None:
+    return 1 if header == _ERROR else _LENGTHS.get(header & 0xFF)
+
+
+def _em4302_length(header: int) -> int | None:
+    if header == _ERROR:
+        return 1
+    return _EM4302_LENGTHS.get(header & 0xFF) if header >> 8 == _EM4302_CHANNEL else None
+
+
+def _counts_up(layout: Layout) -> bool:
+    return all(a >> 8 < b >> 8 for a, b in pairwise(layout.headers))
