@@ -168,14 +168,10 @@ class Esphome:
         if name in self._fields:
             return _Place(f"{prefix}/{name}", name, component=component)
         words = words_of(name)
-        if self._is_usual(words):
+        if self._values.meaning(words) is not None:
             return _Place(prefix, name, words, component=component)
         usual = "" if component not in _FIGURES else self._ending(words)
         return _Place(f"{prefix}/{name}", name, usual, component=component)
-
-    def _is_usual(self, words: str) -> bool:
-        meaning = self._values.meaning(words, "kWh") or self._values.meaning(words)
-        return meaning is not None
 
     def _ending(self, words: str) -> str:
         """The longest end of an object id that is a usual name: `fridge_energy_kwh`. One word for a temperature says
