@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,7 +184,8 @@ ERRORS = [
     (f"{SOURCE}    format: tasmota\n    topics: [a]\n", 5, "twice"),
     (f"{SOURCE}    format: homie\n    id: {{topic: 0}}\n", 5, "count from 1"),
     (f"{SOURCE}    format: homie\n    id: {{topic: 1, fixed: x}}\n", 5, "one of topic, path and fixed"),
-    (f"{SOURCE}    format: homie\n    id: {{path: a..b}}\n", 5, "parted by dots"),
+    (f"{SOURCE}    format: homie\n    id: {{path: a..b}}\n", 5, "expected a key"),
+    (f"{SOURCE}    format: homie\n    id: {{path: 'a[*].b'}}\n", 5, "in one place"),
     (f"{SOURCE}    format: homie\n    fields: {{a: {{quantity: registr}}}}\n", 5, "did you mean 'register'"),
     (f"{SOURCE}    format: homie\n    fields: {{a: {{unit: parsec}}}}\n", 5, "expected a unit"),
     (f"{SOURCE}    format: homie\n    fields: {{a: {{quantity: register, unit: kW}}}}\n", 5, "no unit of register"),

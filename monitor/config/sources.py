@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from monitor.config.findings import nearest, shown
 from monitor.decoders.formats import FORMATS
+from monitor.decoders.formats.mapper_path import Every, PathError, parse
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.sources import IdRule, Source
@@ -66,8 +67,11 @@ def _wrong(source: SourceSettings) -> Iterator[Wrong]:
             yield Wrong(
                 ("timezone",), f"found {shown(source.timezone)}, expected an IANA timezone as Asia/Ho_Chi_Minh{like}"
             )
-    if source.id is not None and source.id.path is not None and not all(source.id.path.split(".")):
-        yield Wrong(("id", "path"), f"found {shown(source.id.path)}, expected keys parted by dots, as meter.sn")
+    if source.id is not None and source.id.path is not None:
+        try:
+            _id_path(source.id.path)
+        except PathError as error:
+            yield Wrong(("id", "path"), str(error))
     for name, rule in source.fields.items():
         yield from _wrong_rule(name, rule)
     for word, mode in source.modes.items():
@@ -132,11 +136,20 @@ def sources_of(settings: Settings) -> tuple[Source, ...]:
     )
 
 
+def _id_path(text: str) -> tuple[str | int, ...]:
+    """Raises PathError."""
+    path = parse(text)
+    steps = tuple(step for step in path.steps if not isinstance(step, Every))
+    if path.ups or path.is_key or steps != path.steps:
+        raise PathError(text, 0, "the id of a whole message stands in one place: expected a path as meter.sn")
+    return steps
+
+
 def _id_rule(settings: IdSettings) -> IdRule:
     topic: Sequence[int] = ()
     if settings.topic is not None:
         topic = settings.topic if isinstance(settings.topic, tuple) else (settings.topic,)
-    return IdRule(tuple(topic), _steps(settings.path or ""), settings.fixed or "")
+    return IdRule(tuple(topic), _id_path(settings.path) if settings.path else (), settings.fixed or "")
 
 
 def subscribed(settings: Settings, broker: BrokerSettings) -> BrokerSettings:
