@@ -14,7 +14,10 @@ from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, Measured, UnreadableError, Value
 from monitor.ingest.message import Message
 
-__all__ = ["IdRule", "Source", "SourceReader", "topic_matches"]
+__all__ = ["MAX_TOPIC_CHARS", "IdRule", "Source", "SourceReader", "topic_matches"]
+
+MAX_TOPIC_CHARS = 1000
+"""A longer topic is nobody's, and formats remember topics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class SourceReader:
         try:
             if len(message.payload) > self._longest:
                 found.reject("payload_too_large", f"{len(message.payload)} bytes, expected at most {self._longest}")
+                return found
+            if len(message.topic) > MAX_TOPIC_CHARS:
+                found.reject("malformed", f"a topic of {len(message.topic)} characters, most are {MAX_TOPIC_CHARS}")
                 return found
             self._read(message, found)
             found.end_message()
