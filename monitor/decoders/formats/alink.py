@@ -67,8 +67,9 @@ class Alink:
         if type(document) is not dict:
             raise UnreadableError(f"expected an object, found {shown(document)}")
         method = document.get("method")
-        if method is not None and method not in _POST_METHODS:
-            found.ignore("command" if str(method).startswith(("thing.service", "thing.property")) else "event")
+        if method is not None and (type(method) is not str or method not in _POST_METHODS):
+            is_command = type(method) is str and method.startswith(("thing.service", "thing.property"))
+            found.ignore("command" if is_command else "event")
             return
         device = _device_of(document) or topic.device
         for key in ("params", "items"):  # items: as the platform's rules pass them on

@@ -113,7 +113,7 @@ class Teleinfo:
         """A whole frame of a usual contract, without the detours of `_read_frame`; False: it is something else."""
         try:
             frame = _decode(message.payload)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         line = frame.ADSC or frame.ADCO
         source_id = None if line is None else line.raw
