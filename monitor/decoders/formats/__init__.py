@@ -35,6 +35,7 @@ from monitor.decoders.formats.vzlogger import Vzlogger
 from monitor.decoders.formats.wirenboard import WirenBoard
 from monitor.decoders.formats.wmbusmeters import Wmbusmeters
 from monitor.decoders.formats.zigbee2mqtt import Zigbee2Mqtt
+from monitor.decoders.formats.zigbee2mqtt import check_options as check_zigbee2mqtt
 from monitor.decoders.options import Options
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Format
@@ -88,8 +89,8 @@ FORMATS: dict[str, Entry] = {
     "shelly_gen2": Entry(ShellyGen2),
     "shelly_gen1": Entry(ShellyGen1),
     "tasmota": Entry(Tasmota),
-    "zigbee2mqtt": Entry(Zigbee2Mqtt),
-    "sparkplug_b": Entry(SparkplugB),
+    "zigbee2mqtt": Entry(Zigbee2Mqtt, check_zigbee2mqtt),
+    "sparkplug_b": Entry(SparkplugB, one_of(rebirth=(True, False))),
     "senml": Entry(SenML),
     "influx_line_protocol": Entry(LineProtocol, check_line_protocol),
     "ac_controllers": Entry(AcControllers, one_of(wishes=(True, False), temperature_unit=("C", "F"))),
