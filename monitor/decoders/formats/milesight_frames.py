@@ -7,7 +7,7 @@ guides of the WT, WS, EM, AM and CT series; codecs: github.com/Milesight-IoT/Sen
   counts.
 - Nothing in a frame says which device it is of. 04 67 is the set-point of a thermostat, but the second probe of a
   TS302; records of the past (20 ce) are of another length for each device. So a frame counts only if it can be taken
-  apart to its last byte, and in one way.
+  apart to its last byte.
 - The temperature's alarm (83 67) is of three bytes; a published codec takes two and loses its way.
 """
 
@@ -177,6 +177,7 @@ def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
     }
 
 
+# The shortest first: that one fits with more headers where they belong, so another does by chance at most.
 _AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 16, 20, 22))
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
@@ -188,8 +189,8 @@ class MilesightFrames:
         self._layouts = Layouts(_length)
 
     def codec_object(self, frame: bytes, model: str = "") -> dict[str, Any] | None:
-        """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or if
-        it can be read in more than one way. model: the device profile's name or the like, in lower case, where it is
+        """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or
+        one that may be of another device. model: the device profile's name or the like, in lower case, where it is
         known."""
         if len(frame) < _SHORTEST or len(frame) > _LONGEST:
             return None
@@ -201,15 +202,12 @@ class MilesightFrames:
             return _read(frame, live, None, model)
         if at < 0 or frame[at] << 8 | frame[at + 1] not in _RECORDS:
             return None
-        ways: list[dict[str, Any]] = []
         for record in _records_of(live, model):
             rest, end = walk(frame, record.length_of, at)
             if end == len(frame):
                 whole = Layout(live.headers + rest.headers, live.values + rest.values)
-                found = _read(frame, whole, record, model)
-                if found is not None and found not in ways:
-                    ways.append(found)
-        return ways[0] if len(ways) == 1 else None
+                return _read(frame, whole, record, model)
+        return None
 
 
 def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
