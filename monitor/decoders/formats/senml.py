@@ -105,6 +105,7 @@ class SenML:
         topic, cache = message.topic, self._cache
         base_name, base_unit, base_s, base_value, base_sum = "", None, 0.0, 0.0, 0.0
         bare_ms: int | None = None
+        ts_ms: int | None
         is_bare_known = False
         for bn, bt, bu, bv, bs, _, n, u, v, vs, vb, sum_, t in map(members, records):
             if bn is not UNSET or bt is not UNSET or bu is not UNSET or bv is not UNSET or bs is not UNSET:
