@@ -8,13 +8,14 @@ nothing, whether the payload is an object.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from monitor.decoders.formats import cn105, faikin, gree, heishamon, tasmota_ir
 from monitor.decoders.formats.climate import Climate
 from monitor.decoders.formats.p1p2 import P1P2
 from monitor.decoders.formats.topics import COMMAND_LEVELS, Levels, levels_of
 from monitor.decoders.options import Options
-from monitor.decoders.payloads import shown
+from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
@@ -66,7 +67,7 @@ class AcControllers:
             return lambda message, found: self._heishamon.read(message, root, group, name, found)
         if last in _TASMOTA_LAST and last != "LWT":
             unit = "/".join(level for level in levels[:-1] if level not in tasmota_ir.PREFIXES)
-            return lambda message, found: self._tasmota_ir.read(message, unit, found)
+            return lambda message, found: self._tasmota_ir.read(message, _object_of(message), unit, found)
         if last in cn105.STATUSES:
             return _ignoring("status")
         if last == "get" and len(levels) > 2:
@@ -89,17 +90,28 @@ class AcControllers:
         unit = "/".join(levels[:-1] if levels[-1] in cn105.STATES and len(levels) > 1 else levels)
 
         def read(message: Message, found: Found) -> None:
-            payload = bytes(message.payload[:200]).lstrip()
-            if payload in (b"online", b"offline", b"Online", b"Offline"):
-                found.ignore("status")
-            elif payload[:1] != b"{":
-                raise UnreadableError(f"no controller that is known here sends {shown(payload)} on {shown(levels[-1])}")
-            elif b'"IrReceived"' in payload or b'"IRHVAC"' in payload:
-                self._tasmota_ir.read(message, unit, found)
+            payload = message.payload
+            if payload[:1] != b"{":
+                payload = payload[:200].lstrip()
+                if payload in (b"online", b"offline", b"Online", b"Offline"):
+                    found.ignore("status")
+                    return
+                if payload[:1] != b"{":
+                    raise UnreadableError(f"no controller known here sends {shown(payload)} on {shown(levels[-1])}")
+            body = _object_of(message)
+            if "IrReceived" in body or "IRHVAC" in body:
+                self._tasmota_ir.read(message, body, unit, found)
             else:
-                self._cn105.read(message, unit, found)
+                self._cn105.read(body, unit, found)
 
         return read
+
+
+def _object_of(message: Message) -> dict[str, Any]:
+    body = read_json(message.payload)
+    if not isinstance(body, dict):
+        raise UnreadableError(f"expected an object, found {shown(body)}")
+    return body
 
 
 def _ignoring(reason: str) -> _Reader:

@@ -65,27 +65,32 @@ class Climate:
         self._state = state
         self._is_fahrenheit = options.more.get("temperature_unit") == "F"
         self._roles: dict[str, Role | None] = {}
+        self._known_words: dict[str, int] = {}
 
     def role(self, name: str) -> Role | None:
         """What a name means, or None."""
-        try:
-            return self._roles[name]
-        except KeyError:
-            role = role_of(name)
-            if len(self._roles) >= _CACHED:
-                self._roles.clear()
-            if len(name) <= _LONGEST_WORD:
-                self._roles[name] = role
-            return role
+        roles = self._roles
+        if name in roles:
+            return roles[name]
+        role = role_of(name)
+        if len(roles) >= _CACHED:
+            roles.clear()
+        if len(name) <= _LONGEST_WORD:
+            roles[name] = role
+        return role
 
     def mode(self, raw: object) -> int | None:
         """The mode that a word stands for. Numbers are only what the installer says of them."""
         if isinstance(raw, str):
-            if len(raw) > _LONGEST_WORD:
-                return None
-            word = raw.strip().lower()
-            mode = self._modes.get(word)
-            return MODE_WORDS.get(word.replace(" ", "_").replace("-", "_")) if mode is None else mode
+            mode = self._known_words.get(raw)
+            if mode is None and len(raw) <= _LONGEST_WORD:
+                word = raw.strip().lower()
+                mode = self._modes.get(word)
+                if mode is None:
+                    mode = MODE_WORDS.get(word.replace(" ", "_").replace("-", "_"))
+                if mode is not None and len(self._known_words) < _CACHED:
+                    self._known_words[raw] = mode
+            return mode
         if isinstance(raw, float) and raw.is_integer() and abs(raw) < 1e6:
             raw = int(raw)
         if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) < 1_000_000:
@@ -104,15 +109,9 @@ class Climate:
         is_fahrenheit: bool | None = None,
     ) -> None:
         """One value. is_fahrenheit: what the message, or the discovery, says of temperatures; None: nothing."""
-        if role == "mode":
-            self._add_mode(found, source_id, raw, ts_ms, name)
-        elif role == "on":
-            _add_on(found, source_id, raw, ts_ms, name)
-        elif role == "state":
-            self._add_state(found, source_id, raw, ts_ms, name)
-        else:
+        if role == "room_c" or role == "setpoint_c" or role == "low" or role == "high":
             try:
-                number = to_number(raw)
+                number = raw if type(raw) is float and raw == raw else to_number(raw)
             except ValueError:
                 found.reject("bad_value", f"{shown(source_id)} {shown(name)}: {shown(raw)} is no temperature")
                 return
@@ -121,10 +120,16 @@ class Climate:
                 return
             if self._is_fahrenheit if is_fahrenheit is None else is_fahrenheit:
                 number = number * _FAHRENHEIT.factor + _FAHRENHEIT.offset
-            if role == "low" or role == "high":
-                self._add_bound(found, source_id, role, number, ts_ms, name)
-            else:
+            if role == "room_c" or role == "setpoint_c":
                 found.add(source_id, role, number, ts_ms, name)
+            else:
+                self._add_bound(found, source_id, role, number, ts_ms, name)
+        elif role == "mode":
+            self._add_mode(found, source_id, raw, ts_ms, name)
+        elif role == "on":
+            _add_on(found, source_id, raw, ts_ms, name)
+        else:
+            self._add_state(found, source_id, raw, ts_ms, name)
 
     def add_object(
         self,
@@ -137,8 +142,10 @@ class Climate:
     ) -> bool:
         """What a JSON object says of a unit by its keys; False if none of them is known."""
         is_known = False
+        roles = self._roles
         for name, raw in body.items():
-            if (role := self.role(name)) is not None:
+            role = roles[name] if name in roles else self.role(name)
+            if role is not None:
                 is_known = True
                 self.add(found, source_id, role, raw, ts_ms, name, is_fahrenheit=is_fahrenheit)
         return is_known

@@ -7,10 +7,11 @@ The mode stays what it was while the power is off, and is told so: whether a uni
 
 from __future__ import annotations
 
+from typing import Any
+
 from monitor.decoders.formats.climate import Climate
-from monitor.decoders.payloads import read_json, shown
+from monitor.decoders.payloads import shown
 from monitor.decoders.values import Found, UnreadableError
-from monitor.ingest.message import Message
 
 __all__ = ["STATES", "STATUSES", "Cn105"]
 
@@ -24,9 +25,6 @@ class Cn105:
     def __init__(self, climate: Climate) -> None:
         self._climate = climate
 
-    def read(self, message: Message, source_id: str, found: Found) -> None:
-        body = read_json(message.payload)
-        if not isinstance(body, dict):
-            raise UnreadableError(f"expected an object, found {shown(body)}")
+    def read(self, body: dict[str, Any], source_id: str, found: Found) -> None:
         if not self._climate.add_object(found, source_id, body, None):
             raise UnreadableError(f"an object of no controller that is known here, with {shown(', '.join(body))}")

@@ -49,6 +49,10 @@ class _Place(NamedTuple):
     role: Role | None = None
     """Of an attribute of a climate entity."""
     component: str = ""
+    words: frozenset[str] = frozenset()
+    """Of the object id."""
+    quantity: Measured | None = None
+    """What the usual name is of."""
     ignored: str = ""
 
 
@@ -85,7 +89,7 @@ class Esphome:
             self._values.add(found, source_id, name, text, None, self._unit(topic)[0])
             return
         usual = place.usual
-        quantity = meaning.quantity if usual and (meaning := self._values.meaning(usual)) is not None else None
+        quantity = place.quantity
         if place.component not in _FIGURES:
             is_switch = place.component in _SWITCHES
             if is_switch and quantity in ("on", "power_kw"):
@@ -98,7 +102,7 @@ class Esphome:
                 self._climate.add(found, source_id, quantity, text, None, name)
             return
         unit, device_class = self._unit(topic)
-        words = set(words_of(name).split("_"))
+        words = place.words
         is_energy = device_class == "energy" or (not device_class and "energy" in words)
         if is_energy and not _PERIODS.isdisjoint(words):
             found.ignore("period")
@@ -168,10 +172,13 @@ class Esphome:
         if name in self._fields:
             return _Place(f"{prefix}/{name}", name, component=component)
         words = words_of(name)
-        if self._values.meaning(words) is not None:
-            return _Place(prefix, name, words, component=component)
-        usual = "" if component not in _FIGURES else self._ending(words)
-        return _Place(f"{prefix}/{name}", name, usual, component=component)
+        usual, source_id = words, prefix
+        if self._values.meaning(words) is None:
+            source_id = f"{prefix}/{name}"
+            usual = "" if component not in _FIGURES else self._ending(words)
+        meaning = self._values.meaning(usual) if usual else None
+        quantity = meaning.quantity if meaning else None
+        return _Place(source_id, name, usual, None, component, frozenset(words.split("_")), quantity)
 
     def _ending(self, words: str) -> str:
         """The longest end of an object id that is a usual name: `fridge_energy_kwh`. One word for a temperature says

@@ -71,7 +71,7 @@ class Faikin:
             found.ignore("offline")
             return
         temperature = body.temp if is_status else body.target
-        if (body.power, body.mode, body.target, body.temp) == (_UNSET,) * 4:
+        if body.power is body.mode is body.target is body.temp is _UNSET:
             found.ignore("heartbeat")
         elif body.online is False:  # the module is there, its unit does not answer: old values
             found.ignore("offline")

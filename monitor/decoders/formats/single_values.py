@@ -6,6 +6,9 @@ figures, drawn and fed in, is their difference as of the latest of both.
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 from monitor.decoders.names import Meaning, Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -17,13 +20,15 @@ __all__ = ["SingleValues"]
 _DRAWN = frozenset({"import", "imported", "in", "plus", "positive", "forward", "consumed", "delivered", "from"})
 """Words of a power that is only what is drawn. Without one it is the difference already."""
 _CACHED = 10_000
+_LONGEST = 120
+_Side = Literal["in", "out", ""]
 
 
 class SingleValues:
     def __init__(self, options: Options, state: SourceState) -> None:
         self._names = Names(options)
         self._state = state
-        self._sides: dict[str, str] = {}
+        self._meant: dict[tuple[str, str | None], tuple[Meaning, _Side] | None] = {}
 
     def meaning(self, name: str, unit: str | None = None) -> Meaning | None:
         return self._names.meaning(name, unit)
@@ -41,19 +46,34 @@ class SingleValues:
     ) -> bool:
         """Put a value into `found` if its name means something; true then. usual: what to look up, where that is not
         the name itself."""
-        meant = usual or name
-        meaning = self._names.meaning(meant, unit)
-        if meaning is None:
-            return False
-        if meaning.tariff and meaning.is_unit_known:
-            self._add_tariff(found, source_id, name, raw, ts_ms, meaning)
-        elif meaning.quantity == "power_kw" and meaning.is_unit_known and self._side(meant, meaning):
-            self._add_side(found, source_id, self._side(meant, meaning), name, raw, ts_ms, meaning)
-        else:
-            before = len(found.values)
-            self._names.add(found, source_id, meant, raw, ts_ms, unit)
-            if usual:
-                found.values[before:] = [value._replace(name=name) for value in found.values[before:]]
+        key = usual or name, unit
+        meant = self._meant.get(key)
+        if meant is None:
+            meant = self._look_up(*key)
+            if meant is None:
+                return False
+        (quantity, factor, offset, tariff, is_unit_known), side = meant
+        if is_unit_known and quantity != "on" and quantity != "mode":
+            try:
+                number = to_number(raw)
+            except ValueError:
+                number = math.nan  # a power that is `ON`, or wrong
+            if number is None:
+                found.ignore("no_value")
+                return True
+            if number == number:
+                value = number * factor + offset
+                if tariff:
+                    found.add_part(source_id, quantity, tariff, value, ts_ms, name, alone=False)
+                elif side:
+                    self._add_side(found, source_id, side, value, ts_ms, name)
+                else:
+                    found.add(source_id, quantity, value, ts_ms, name)
+                return True
+        before = len(found.values)
+        self._names.add(found, source_id, key[0], raw, ts_ms, unit)
+        if usual:
+            found.values[before:] = [value._replace(name=name) for value in found.values[before:]]
         return True
 
     def add_number(
@@ -70,33 +90,24 @@ class SingleValues:
         else:
             found.add(source_id, quantity, number * factor, ts_ms, name)
 
-    def _add_tariff(
-        self, found: Found, source_id: str, name: str, raw: object, ts_ms: int | None, meaning: Meaning
-    ) -> None:
-        number = _number(found, source_id, name, raw)
-        if number is not None:
-            value = number * meaning.factor + meaning.offset
-            found.add_part(source_id, meaning.quantity, meaning.tariff, value, ts_ms, name, alone=False)
-
-    def _side(self, name: str, meaning: Meaning) -> str:
-        """`in` or `out` of a power that is one of two figures, else nothing."""
-        side = self._sides.get(name)
-        if side is None:
-            words = words_of(name).split("_")
+    def _look_up(self, meant: str, unit: str | None) -> tuple[Meaning, _Side] | None:
+        meaning = self._names.meaning(meant, unit)
+        if meaning is None:
+            return None
+        side: _Side = ""
+        if meaning.quantity == "power_kw" and not meaning.tariff:
+            words = words_of(meant).split("_")
             side = "out" if meaning.factor < 0 else "in" if not _DRAWN.isdisjoint(words) else ""
-            if len(self._sides) >= _CACHED:
-                self._sides.clear()
-            if len(name) <= 120:
-                self._sides[name] = side
-        return side
+        if len(self._meant) >= _CACHED:
+            self._meant.clear()
+        if len(meant) <= _LONGEST and len(unit or "") <= _LONGEST:
+            self._meant[meant, unit] = meaning, side
+        return meaning, side
 
     def _add_side(
-        self, found: Found, source_id: str, side: str, name: str, raw: object, ts_ms: int | None, meaning: Meaning
+        self, found: Found, source_id: str, side: _Side, kilowatts: float, ts_ms: int | None, name: str
     ) -> None:
-        number = _number(found, source_id, name, raw)
-        if number is None:
-            return
-        kilowatts = number * meaning.factor  # what is fed in has a negative factor
+        """One of two figures; what is fed in is negative already."""
         if kilowatts - kilowatts != 0.0:
             found.add(source_id, "power_kw", kilowatts, ts_ms, name)  # judged with the others, and not remembered
             return
@@ -109,14 +120,3 @@ class SingleValues:
             found.add(source_id, "power_kw", known.get("in", 0.0) + known.get("out", 0.0), ts_ms, name)
         else:  # nothing fed in says nothing of what is drawn
             found.ignore("no_value")
-
-
-def _number(found: Found, source_id: str, name: str, raw: object) -> float | None:
-    try:
-        number = to_number(raw)
-    except ValueError:
-        found.reject("bad_value", f"{shown(source_id)} {shown(name)}: {shown(raw)} is no number")
-        return None
-    if number is None:
-        found.ignore("no_value")
-    return number

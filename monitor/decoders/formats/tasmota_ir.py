@@ -11,10 +11,10 @@ from typing import Any
 
 from monitor.decoders.formats.climate import Climate
 from monitor.decoders.options import Options
-from monitor.decoders.payloads import read_json, shown
+from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError, LocalClock, parse_iso
-from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.values import Found
 from monitor.decoders.words import switch_value
 from monitor.ingest.message import Message
 
@@ -30,10 +30,7 @@ class TasmotaIr:
         self._takes_wishes = options.more.get("wishes") is True
         self._clock = LocalClock(options.timezone, state)
 
-    def read(self, message: Message, source_id: str, found: Found) -> None:
-        body = read_json(message.payload)
-        if not isinstance(body, dict):
-            raise UnreadableError(f"expected an object, found {shown(body)}")
+    def read(self, message: Message, body: dict[str, Any], source_id: str, found: Found) -> None:
         received = body.get("IrReceived")
         wish = received.get("IRHVAC") if isinstance(received, dict) else body.get("IRHVAC")
         if isinstance(wish, dict) and self._takes_wishes:
