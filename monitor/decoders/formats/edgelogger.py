@@ -45,7 +45,7 @@ class EdgeLogger:
                 found.reject("malformed", f"batch: expected an object with metrics, found {shown(item)}")
                 continue
             device = as_id(item.get("device_id")) or message.topic
-            if latest.get(device) == item:
+            if _is_same(latest.get(device), item):
                 found.ignore("duplicate")
                 continue
             latest[device] = item
@@ -104,6 +104,13 @@ class EdgeLogger:
                     return
                 parts.append(number)
             _add(found, device, "power_kw", sum(parts), factor, ts_ms, "power.active")
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except RecursionError:  # nested as deep as JSON may be
+        return False
 
 
 def _factor(raw: object, *dimensions: Dimension) -> float | None:

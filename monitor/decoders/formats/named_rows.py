@@ -89,7 +89,7 @@ class NamedRows:
 
     def _read_row(self, found: Found, row: dict[str, Any], name: str, source_id: str, ts_ms: int | None) -> None:
         error = first(row, _ERROR_KEYS)
-        if error and str(error) not in _NO_ERROR:
+        if error and not (type(error) is str and error in _NO_ERROR):
             found.ignore("no_value")
             return
         raw = first(row, _VALUE_KEYS)

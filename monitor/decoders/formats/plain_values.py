@@ -292,7 +292,9 @@ def _unit_key(key: str, dimension: Dimension, present: set[str]) -> tuple[str | 
 
 
 def as_unit(raw: object) -> str | None:
-    """A unit as a payload gives it, or None where it gives none."""
+    """A unit as a payload gives it, maybe in an object with its time; None where it gives none."""
+    if type(raw) is dict:
+        raw = raw.get("value")
     return raw[:_LONGEST_UNIT] if isinstance(raw, str) and raw else None
 
 
