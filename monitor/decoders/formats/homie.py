@@ -186,7 +186,7 @@ _decode = msgspec.json.Decoder(_Description).decode
 def _nodes_of(payload: bytes) -> dict[str, Any]:
     try:
         nodes = _decode(payload).nodes
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = read_json(payload)
         if not isinstance(body, dict):
             raise UnreadableError(f"expected an object, found {shown(body)}") from None

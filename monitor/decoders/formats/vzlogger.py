@@ -154,7 +154,7 @@ def _parts(payload: bytes) -> tuple[Any, Any, Any, Any]:
         return text_of(payload), None, None, None
     try:
         reading = _decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = read_json(payload)
         if not isinstance(body, dict):
             raise UnreadableError(f"expected an object, found {shown(body)}") from None
