@@ -20,6 +20,7 @@ import cbor2
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import Options
 from monitor.ingest.message import Message
+from tests.decoders import protobuf_wire
 from tests.decoders.test_fixtures import FIXTURES, OWN_LAYOUT, messages_of, options_of
 from tests.decoders.topics import ODD_TOPICS, TOPICS
 
@@ -191,6 +192,10 @@ def _numbers(name: str, payload: bytes, random: Random) -> bytes:
 
 def _structure(name: str, payload: bytes, random: Random) -> bytes:
     """A payload that can be taken apart is changed inside; any other in its bytes."""
+    if name == "sparkplug_b":
+        for _ in range(random.choice([1, 1, 2, 4])):
+            payload = protobuf_wire.changed(payload, random)
+        return payload
     try:
         document = json.loads(payload)
         write: Callable[[Any], bytes] = _json

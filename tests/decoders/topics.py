@@ -188,7 +188,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
 """What is usual in a format; one that is not here is tried with what its fixtures have."""
 
 ODD_TOPICS = (
-    *("", "/", "//", "a", "a/", "/a", "+", "#", "$", "$SYS/broker", " / ", "a b/c d/é/終", "x" * 30_000, "/" * 30_000),
+    *("", "/", "//", "a", "a/", "/a", "+", "#", "$", "$SYS/broker", " / ", "a b/c d/é/終", "x" * 1000, "/" * 1000),
     *(
         "\U0001f600/\ufffe/\u202e",
         "%2F/%",
@@ -200,4 +200,4 @@ ODD_TOPICS = (
         "NaN/null/true",
     ),
 )
-"""What a broker hands on all the same."""
+"""What a broker hands on all the same, as long as a source lets it be."""
