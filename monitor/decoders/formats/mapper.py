@@ -17,7 +17,7 @@ from monitor.decoders.formats.mapper_path import ABSENT, Every, Trail, spread
 from monitor.decoders.formats.mapper_usual import Usual, id_text, move
 from monitor.decoders.formats.mapper_values import plain_text
 from monitor.decoders.options import Options
-from monitor.decoders.payloads import read_json, shown, text_of
+from monitor.decoders.payloads import shown, text_of
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError
 from monitor.decoders.values import Found
@@ -45,44 +45,51 @@ class Mapper:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._plan = plan = compile_plan(options, state)
-        is_time_usual = not plan.time and not plan.is_arrival
+        self._is_time_usual = not plan.time and not plan.is_arrival
         self._usual = Usual(
             plan.names,
             state,
-            plan.clock if is_time_usual else None,
-            has_own_ids=not plan.id_parts,
+            plan.clock if self._is_time_usual else None,
+            has_own_ids=not plan.id_parts and plan.id_at is None,
             decimal=plan.decimal,
         )
-        self._is_time_usual = is_time_usual
-        self._one_time = plan.time[0] if len(plan.time) == 1 else None
+        self._time_at = plan.time[0] if len(plan.time) == 1 else None
+        self._has_time = bool(plan.time) or self._is_time_usual
         self._topics: dict[str, _Topic] = {}
+        self._ids: dict[str, str] = {}
         self._of_element = Found(state)
         self._probe = Found(SourceState())
 
     def read(self, message: Message, found: Found) -> None:
         topic = self._topics.get(message.topic) or self._topic(message.topic)
+        payload = message.payload
         if topic.is_command:
             found.ignore("command")
             return
-        if not message.payload:
+        if not payload:
             found.ignore("empty")
             return
         plan = self._plan
         trails: Iterable[Trail]
         if plan.payload == "json":
-            trails = self._trails(read_json(message.payload), found)
+            trails = self._trails(plan.read_json(payload), found)
         elif plan.payload == "csv":
-            trails = ((element,) for element in plan.table.elements(message.payload, found))
+            trails = ((element,) for element in plan.table.elements(payload, found))
         else:
-            trails = ((text_of(message.payload),),)
-        has_any = bool(found.rejected)
-        is_alone = not plan.has_parts or (type(trails) is list and len(trails) == 1)
-        for trail in trails:
-            if is_alone:
-                has_any |= self._element(trail, topic, message, found)
-            else:
-                has_any |= self._element_of_many(trail, topic, message, found)
-        if not has_any:
+            trails = [(text_of(payload),)]
+        has_any = False
+        if not plan.has_parts or (type(trails) is list and len(trails) == 1):
+            for trail in trails:
+                if self._element(trail, topic, message.received_ms, found):
+                    has_any = True
+        else:
+            own = self._of_element
+            own.clear()
+            for trail in trails:
+                if self._element(trail, topic, message.received_ms, own):
+                    has_any = True
+                move(own, found)
+        if not has_any and not found.rejected:
             found.ignore("no_reading")
 
     def _topic(self, text: str) -> _Topic:
@@ -114,18 +121,11 @@ class Mapper:
 
         return spread([(root,)], plan.each.steps, misplaced)
 
-    def _element_of_many(self, trail: Trail, topic: _Topic, message: Message, found: Found) -> bool:
-        own = self._of_element
-        own.clear()
-        has_any = self._element(trail, topic, message, own)
-        move(own, found)
-        return has_any
-
-    def _element(self, trail: Trail, topic: _Topic, message: Message, found: Found) -> bool:
+    def _element(self, trail: Trail, topic: _Topic, received_ms: int, found: Found) -> bool:
         """Whether there was something to say, be it good or bad."""
         plan = self._plan
         node = trail[-1]
-        if type(node) is not dict and plan.wants_objects and type(node) is not list:
+        if plan.wants_objects and type(node) is not dict and type(node) is not list:
             if node is not None:
                 found.reject("malformed", f"expected an object, found {shown(node)}")
             return node is not None
@@ -133,26 +133,30 @@ class Mapper:
             if not condition.holds(trail, topic):
                 found.ignore("other_message")
                 return True
-        source_id = topic.source_id or self._id(trail, topic)
+        if plan.id_at is not None:
+            raw = plan.id_at(trail)
+            source_id = self._ids.get(raw) if type(raw) is str else None
+            if source_id is None:
+                source_id = self._new_id(raw)
+        else:
+            source_id = topic.source_id or self._id(trail, topic)
         if source_id is None:
-            return self._refused(
-                trail, topic, found, "no_id", "no id of a meter or a unit where the mapping expects it"
-            )
-        try:
-            ts_ms = self._ms(trail, source_id, message.received_ms, found)
-        except BadTimeError as error:
-            return self._refused(trail, topic, found, error.reason, error.detail)
-        return self._values(trail, topic, message.received_ms, source_id, ts_ms, found)
-
-    def _values(
-        self, trail: Trail, topic: _Topic, received_ms: int, source_id: str, ts_ms: int | None, found: Found
-    ) -> bool:
+            detail = "no id of a meter or a unit where the mapping expects it"
+            return self._refused(trail, topic, found, "no_id", detail)
+        ts_ms = None
+        if self._has_time:
+            try:
+                raw = self._time_at(trail) if self._time_at is not None else self._time(trail)
+                if raw is not ABSENT and raw is not None and raw != "":
+                    ts_ms = plan.clock.ms(raw, source_id, received_ms, found)
+            except BadTimeError as error:
+                return self._refused(trail, topic, found, error.reason, error.detail)
+        if not plan.values:
+            return self._usual_values(node, topic, received_ms, source_id, ts_ms, found)
         has_any = False
-        for read in self._plan.values:
+        for read in plan.values:
             if read(found, source_id, trail, ts_ms, topic):
                 has_any = True
-        if not self._plan.values:
-            has_any = self._usual_values(trail[-1], topic, received_ms, source_id, ts_ms, found)
         return has_any
 
     def _usual_values(
@@ -167,10 +171,13 @@ class Mapper:
         """An element without id or time is a mistake only if there is a value in it."""
         probe = self._probe
         probe.clear()
-        if not self._values(trail, topic, 0, "-", None, probe):
-            return False
-        found.reject(reason, detail)
-        return True
+        if self._plan.values:
+            has_any = any(read(probe, "-", trail, None, topic) for read in self._plan.values)
+        else:
+            has_any = self._usual_values(trail[-1], topic, 0, "-", None, probe)
+        if has_any:
+            found.reject(reason, detail)
+        return has_any
 
     def _id(self, trail: Trail, topic: _Topic) -> str | None:
         """None where what should be an id is none."""
@@ -182,10 +189,18 @@ class Mapper:
         for slot in plan.around:
             raw = self._usual.id_of(trail[slot])
             if raw is not ABSENT:
-                return id_text(raw)
+                return (self._ids.get(raw) if type(raw) is str else None) or self._new_id(raw)
             if slot == plan.around[0] and plan.own_key is not None:
                 return id_text(plan.own_key(trail))
         return topic.fallback_id
+
+    def _new_id(self, raw: Any) -> str | None:
+        text = id_text(raw)
+        if text is not None and type(raw) is str and len(raw) <= _LONGEST_ID:
+            if len(self._ids) >= _KNOWN_TOPICS:
+                self._ids.clear()
+            self._ids[raw] = text
+        return text
 
     def _joined_id(self, trail: Trail, topic: _Topic) -> str | None:
         parts = self._plan.id_parts
@@ -195,22 +210,19 @@ class Mapper:
         whole = "/".join([text for text in texts if text])
         return whole if all(texts) and len(whole) <= _LONGEST_ID else None
 
-    def _ms(self, trail: Trail, source_id: str, received_ms: int, found: Found) -> int | None:
-        """None where the element says nothing of its time. Raises BadTimeError."""
+    def _time(self, trail: Trail) -> Any:
+        """What the element says of its time, or ABSENT. Raises BadTimeError."""
         plan = self._plan
-        if self._one_time is not None:
-            raw = self._one_time(trail)
-        elif self._is_time_usual:
-            raw = next((at for slot in plan.around if (at := self._usual.time_of(trail[slot])) is not ABSENT), ABSENT)
-        elif plan.time:
-            parts = [get(trail) for get in plan.time]
-            if any(part is ABSENT or part is None or part == "" for part in parts):
-                return None
-            if not all(isinstance(part, str | int) for part in parts):
-                raise BadTimeError(f"{shown(parts)} is no time")
-            raw = " ".join([str(part).strip() for part in parts])
-        else:
-            return None
-        if raw is ABSENT or raw is None or raw == "":
-            return None
-        return plan.clock.ms(raw, source_id, received_ms, found)
+        if self._is_time_usual:
+            for slot in plan.around:
+                raw = self._usual.time_of(trail[slot])
+                if raw is not ABSENT:
+                    return raw
+            return ABSENT
+        parts = [get(trail) for get in plan.time]
+        if any(part is ABSENT or part is None or part == "" for part in parts):
+            return ABSENT
+        if not all(isinstance(part, str | int) for part in parts):
+            raise BadTimeError(f"{shown(parts)} is no time")
+        # Thousands of digits are no part of a time, and Python does not write them down.
+        return " ".join([part.strip() if isinstance(part, str) else shown(part) for part in parts])

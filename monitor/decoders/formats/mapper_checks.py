@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from monitor.decoders.formats.mapper_csv import column_key
-from monitor.decoders.formats.mapper_path import ABSENT, Get, Path, PathError, Scope, Trail, parse
+from monitor.decoders.formats.mapper_path import ABSENT, Get, Path, PathError, Scope, Step, Trail, parse
 from monitor.decoders.formats.mapper_values import Label, word_of
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
@@ -53,6 +53,8 @@ class Sections:
         self._decimal = "."
         self._begins_with_position = False
         self._has_parts = False
+        self._wanted: list[tuple[Step, ...]] = []
+        """Where the mapping's paths lead, from the root."""
 
     def _add(self, where: str, text: str) -> None:
         self.problems.append((where, text))
@@ -121,10 +123,13 @@ class Sections:
 
     def _bind(self, scope: Scope, path: Path, where: str) -> Get | None:
         try:
-            return scope.bind(path)
+            get = scope.bind(path)
         except PathError as error:
             self._add(where, str(error))
             return None
+        if not path.is_key:
+            self._wanted.append((*scope.way[scope.slot(path)], *path.steps))
+        return get
 
     def _label(self, raw: object, where: str, inner: Scope | None = None, head: Path | None = None) -> Label | None:
         """Text out of the message: {topic: …}, {fixed: …} or a path; None with a problem noted. inner, head: the places

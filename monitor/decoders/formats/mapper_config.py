@@ -13,7 +13,7 @@ decimal: ","                               of numbers that come as text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.mapper_checks import MOST_LEVELS, nearest, quoted
@@ -22,8 +22,10 @@ from monitor.decoders.formats.mapper_entries import Entries
 from monitor.decoders.formats.mapper_path import ABSENT, Every, Get, Path, Scope, Trail, getter
 from monitor.decoders.formats.mapper_time import FORMATS, Clock
 from monitor.decoders.formats.mapper_values import Label, Read, word_of
+from monitor.decoders.formats.mapper_wanted import reader_of
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import read_json
 from monitor.decoders.state import SourceState
 
 __all__ = ["Condition", "Plan", "check", "compile_plan"]
@@ -59,6 +61,10 @@ class Plan(NamedTuple):
     each: Path | None
     """None: the root, or each item of a root that is a list (if `is_list_split`)."""
     is_list_split: bool
+    read_json: Callable[[bytes], Any]
+    """Of JSON, at least what the paths lead to."""
+    id_at: Get | None
+    """Where the id stands, if it is in one place of the payload; then `id_parts` is not needed."""
     id_parts: tuple[Label, ...]
     """Empty: by usual keys, else the topic."""
     is_id_of_topic: bool
@@ -112,17 +118,21 @@ class _Compiler(Entries):
         table = self._table(more)
         self._compile_each(more)
         values = self._values(more)
-        id_parts, is_id_of_topic = self._id(more)
+        id_parts, is_id_of_topic, id_at = self._id(more)
         time, clock, is_arrival = self._time(more)
         conditions = self._conditions(more)
         has_header = more.get("header", bool(self._uses_names or "values" not in more))
         if self._payload == "csv" and not self._columns and not has_header and self._uses_names:
             self._add("header", "columns are named, but neither a header nor `columns` says which they are")
+        is_list_split = self._payload == "json" and self._each is None and not self._begins_with_position
+        is_all_said = bool(values and "id" in more and "time" in more) and not self.problems
         last = self._scope.steps[-1] if self._scope.steps else None
         return Plan(
             payload=self._payload,
             each=self._each,
-            is_list_split=self._payload == "json" and self._each is None and not self._begins_with_position,
+            is_list_split=is_list_split,
+            read_json=reader_of(self._wanted, is_list_split=is_list_split) if is_all_said else read_json,
+            id_at=id_at,
             id_parts=id_parts,
             is_id_of_topic=is_id_of_topic,
             name_level=self._default_name_level(more),
@@ -193,18 +203,21 @@ class _Compiler(Entries):
             self._each = each
             self._scope = Scope(each)
 
-    def _id(self, more: Mapping[str, Any]) -> tuple[tuple[Label, ...], bool]:
+    def _id(self, more: Mapping[str, Any]) -> tuple[tuple[Label, ...], bool, Get | None]:
         if "id" not in more:
-            return (), self._payload == "value"
+            return (), self._payload == "value", None
         raw = more["id"]
         parts = raw if isinstance(raw, list) else [raw]
         if not parts:
             self._add("id", "found an empty list, expected a path, {topic: <level>} or {fixed: <text>}")
+        if isinstance(raw, str | int) or (len(parts) == 1 and isinstance(parts[0], str)):
+            get = self._get(parts[0], "id")
+            return (), False, get
         labels = [
             self._label(part, f"id.{row}" if parts is raw else "id") for row, part in enumerate(parts[:MOST_LEVELS])
         ]
         is_of_topic = all(isinstance(part, Mapping) and "path" not in part for part in parts)
-        return tuple(label for label in labels if label), is_of_topic
+        return tuple(label for label in labels if label), is_of_topic, None
 
     def _time(self, more: Mapping[str, Any]) -> tuple[tuple[Get, ...], Clock, bool]:
         auto = Clock("auto", self._local)

@@ -171,6 +171,8 @@ class Entries(Sections):
         if meaning is not None and meaning.is_unit_known and meaning.quantity == quantity:
             # The name may lend its unit; what it means else, import or a tariff, the quantity says.
             return Meaning(quantity, abs(meaning.factor), meaning.offset)
+        if unit is None and dimension == "temperature" and "unit_path" not in section:
+            return Meaning(quantity)
         if unit is not None:
             found = unit_of(unit)
             what = "something else" if found is None or found.dimension == "other" else found.dimension

@@ -188,26 +188,23 @@ def spread(trails: list[Trail], steps: tuple[Step, ...], misplaced: Callable[[Ev
     """Trails made longer by steps of any kind, one for each place that they lead to. What cannot be gone over is handed
     to `misplaced`; what is absent or null leads nowhere."""
     for step in steps:
-        if step is Every.ITEM:
+        if isinstance(step, Every):
+            longer: list[Trail] = []
             for trail in trails:
-                if type(trail[-1]) is not list and trail[-1] is not None:
-                    misplaced(step, trail[-1])
-            trails = [
-                (*trail, position, item)
-                for trail in trails
-                if type(trail[-1]) is list
-                for position, item in enumerate(trail[-1])
-            ]
-        elif step is Every.MEMBER:
-            for trail in trails:
-                if type(trail[-1]) is not dict and trail[-1] is not None:
-                    misplaced(step, trail[-1])
-            trails = [
-                (*trail, key, member)
-                for trail in trails
-                if type(trail[-1]) is dict
-                for key, member in trail[-1].items()
-            ]
+                node = trail[-1]
+                if step is Every.ITEM and type(node) is list:
+                    longer += [(*trail, position, child) for position, child in enumerate(node)]
+                elif step is Every.MEMBER and type(node) is dict:
+                    longer += [(*trail, key, child) for key, child in node.items()]
+                elif node is not None:
+                    misplaced(step, node)
+            trails = longer
+        elif len(trails) == 1 and type(step) is str:  # as nearly all begin
+            trail = trails[0]
+            node = trail[-1]
+            if type(node) is not dict or (node := node.get(step, ABSENT)) is ABSENT:
+                return []
+            trails = [(*trail, node)]
         else:
             one = (step,)
             trails = [(*trail, node) for trail in trails if (node := _follow(trail[-1], one)) is not ABSENT]
@@ -224,13 +221,16 @@ class Scope:
         """Slots of the objects around the element, the nearest first."""
         self.keyed: set[int] = set()
         """Slots before which the key stands."""
-        for step in self.steps:
+        self.way: dict[int, tuple[Step, ...]] = {0: ()}
+        """Slot → the steps that lead there from the root."""
+        for count, step in enumerate(self.steps, 1):
             if isinstance(step, str) or step is Every.MEMBER:
                 self.around.insert(0, self.element)
             self.element += 1
             if isinstance(step, Every):
                 self.element += 1
                 self.keyed.add(self.element)
+            self.way[self.element] = self.steps[:count]
 
     def slot(self, path: Path) -> int:
         """Where a path starts. Raises PathError."""

@@ -74,35 +74,68 @@ def compile_pattern(pattern: str) -> tuple[Parse | None, str]:
 
 
 class _Pattern:
+    """One pattern, two ways: texts with all digits that it allows are cut at fixed places and read by datetime itself,
+    in a fifth of the time; all others go through the regular expression."""
+
     def __init__(self, pattern: str, regex: re.Pattern[str], years_short: bool) -> None:
         self._pattern = pattern
         self._match = regex.fullmatch
         self._century = 2000 if years_short else 0
-        # Nearly every pattern holds numbers only; then its groups go to datetime as they are.
-        fields = ["year", "month", "day", "hour", "minute", "second"]
-        names = list(regex.groupindex)
-        is_plain = set(names) <= {*fields, "fraction"} and "month" in names and r"[A-Za-z]" not in regex.pattern
-        self._order = [regex.groupindex[field] for field in fields if field in names] if is_plain else []
-        if [field for field in fields if field in names] != fields[: len(self._order)]:
-            self._order = []
-        self._fraction = regex.groupindex.get("fraction", 0)
+        self._cuts: dict[str, slice] = {}
+        self._literals: list[tuple[slice, str]] = []
+        self._length = 0
+        at = 0
+        position = 0
+        while position < len(pattern):
+            width = 1
+            if pattern[position] == "%":
+                directive = pattern[position + 1]
+                width = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}.get(directive, 0)
+                if directive == "f" and position + 2 == len(pattern):
+                    self._cuts["f"] = slice(at, None)
+                elif not width:
+                    return
+                else:
+                    self._cuts[directive] = slice(at, at + width)
+                position += 1
+            else:
+                self._literals.append((slice(at, at + 1), pattern[position]))
+            at += width
+            position += 1
+        if {"Y", "m", "d", "H"} <= self._cuts.keys() and ("S" not in self._cuts or "M" in self._cuts):
+            self._length = at - ("f" in self._cuts)
 
     def parse(self, raw: Any) -> dt.datetime:
         text = raw if type(raw) is str else _text(raw)
-        match = self._match(text) if len(text) <= _LONGEST else None
+        if self._length and (len(text) == self._length or ("f" in self._cuts and 0 < len(text) - self._length < 10)):
+            moment = self._cut(text)
+            if moment is not None:
+                return moment
+        match = self._match(text.strip()) if len(text) <= _LONGEST else None
         if match is None:
             raise BadTimeError(f"{shown(text)} is no time as {self._pattern}")
         try:
-            if not self._order:
-                return self._by_name(match.groupdict())
-            numbers = [int(each) for each in match.group(*self._order)]
-            numbers[0] += self._century
-            if self._fraction:
-                numbers += [0] * (6 - len(numbers))
-                numbers.append(_microseconds(match[self._fraction]))
-            return dt.datetime(*numbers)  # type: ignore[arg-type]  # noqa: DTZ001  # local, LocalClock knows where
-        except ValueError as error:
+            return self._by_name(match.groupdict())
+        except (OverflowError, ValueError) as error:
             raise BadTimeError(f"{shown(text)} is no time: {error}") from None
+
+    def _cut(self, text: str) -> dt.datetime | None:
+        """None where it is otherwise than with all its digits."""
+        cut = self._cuts
+        for place, literal in self._literals:
+            if text[place] != literal:
+                return None
+        iso = f"{text[cut['Y']]}-{text[cut['m']]}-{text[cut['d']]}T{text[cut['H']]}"
+        iso += f":{text[cut['M']]}" if "M" in cut else ":00"
+        if "S" in cut:
+            iso += f":{text[cut['S']]}"
+            if "f" in cut:
+                iso += "." + text[cut["f"]]
+        try:
+            moment = dt.datetime.fromisoformat(iso)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is None else None  # a sign among the digits is no zone
 
     def _by_name(self, part: dict[str, str]) -> dt.datetime:
         hour = int(part["hour"])
@@ -177,12 +210,16 @@ def _auto(raw: Any) -> dt.datetime | int:
         if text[4:5] == "/":
             return _iso(text.replace("/", "-", 2))
         if text.isascii() and text.isdigit():
-            return _digits(text) if len(text) in _CALENDAR_DIGITS else _epoch(text, None)
+            if len(text) > 20:
+                raise BadTimeError(f"{shown(text)} is no time")
+            return _digits(text) if len(text) in _CALENDAR_DIGITS else epoch_ms(int(text))
         try:
             float(text)
         except ValueError:
             return _iso(text)
         return _epoch(text, None)
+    if type(raw) is float or (type(raw) is int and raw < 19e12):
+        return epoch_ms(raw)
     if type(raw) is int and 19e12 < raw < 22e15 and len(str(raw)) in _CALENDAR_DIGITS and str(raw)[:2] in ("19", "20"):
         return _digits(str(raw))
     return _epoch(raw, None)
@@ -216,7 +253,7 @@ class Clock:
             if parse is None:
                 raise ValueError(problem)
             self._parse = parse
-        self._last: tuple[Any, dt.datetime | int] = (None, 0)
+        self._last: tuple[Any, dt.datetime | int] = (object(), 0)
 
     def ms(self, raw: Any, source_id: str, received_ms: int, found: Found) -> int:
         """Raises BadTimeError."""
@@ -224,12 +261,11 @@ class Clock:
         last_raw, moment = self._last
         if raw is not last_raw:
             moment = self._parse(raw)
+            if isinstance(moment, dt.datetime) and moment.tzinfo is not None:
+                moment = to_ms(moment)
             self._last = raw, moment
-        if type(moment) is int:
+        if not isinstance(moment, dt.datetime):
             return moment
-        assert isinstance(moment, dt.datetime)  # noqa: S101  # for the type checker
-        if moment.tzinfo is not None:
-            return to_ms(moment)
         if not 1990 <= moment.year < 2200:  # the zone's rules reach no further
             raise BadTimeError(f"{shown(raw)} is no time")
         return self._local.ms(moment, source_id, received_ms, found)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.mapper_path import ABSENT
 from monitor.decoders.formats.mapper_time import Clock
-from monitor.decoders.formats.mapper_values import plain_text
-from monitor.decoders.names import Names, words_of
+from monitor.decoders.formats.mapper_values import is_plain, plain_text
+from monitor.decoders.names import Meaning, Names, words_of
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError
@@ -70,8 +70,8 @@ class Shape(NamedTuple):
 
     id_key: str | None
     time_key: str | None
-    values: tuple[str, ...]
-    """Keys whose names mean something."""
+    values: tuple[tuple[str, Meaning | None], ...]
+    """Keys whose names mean something; with the meaning where a number of it is a reading by itself."""
     others: tuple[str, ...]
     """All further ones: there may be objects in them."""
     value_key: str | None
@@ -97,8 +97,12 @@ class Usual:
         self._has_own_ids = has_own_ids
         self._decimal = decimal
         self._shapes: dict[tuple[str, ...], Shape] = {}
+        self._last: dict[str, Any] = {}
+        self._last_shape = self._look_at(())
 
     def shape(self, node: dict[str, Any]) -> Shape:
+        if node is self._last:  # asked for its id, its time and its values
+            return self._last_shape
         keys = tuple(node)
         shape = self._shapes.get(keys)
         if shape is None:
@@ -107,6 +111,7 @@ class Usual:
                 if len(self._shapes) >= _KNOWN_SHAPES:
                     self._shapes.clear()
                 self._shapes[keys] = shape
+        self._last, self._last_shape = node, shape
         return shape
 
     def _look_at(self, keys: tuple[str, ...]) -> Shape:
@@ -127,7 +132,7 @@ class Usual:
         return Shape(
             id_key,
             time_key,
-            tuple(meanings),
+            tuple((key, meaning if is_plain(meaning) else None) for key, meaning in meanings.items()),
             tuple(key for key in keys if key not in meanings),
             value_key,
             name_key,
@@ -160,9 +165,17 @@ class Usual:
         has_any = False
         net = (shape.import_key, shape.export_key)
         is_net = shape.import_key is not None and self._add_net(found, node, shape, source_id, ts_ms)
-        for key in shape.values:
+        for key, meaning in shape.values:
             raw = node[key]
-            if type(raw) is dict:
+            if (
+                meaning is not None
+                and not is_net
+                and (type(raw) is float or type(raw) is int)
+                and 0 <= raw < _LARGEST_ID
+            ):
+                found.add(source_id, meaning.quantity, raw * meaning.factor + meaning.offset, ts_ms, key)
+                has_any = True
+            elif type(raw) is dict:
                 has_any |= self._inside(found, key, raw, source_id, ts_ms, received_ms, depth)
             elif type(raw) is str:
                 text, unit = plain_text(raw, None, self._decimal)
@@ -271,10 +284,12 @@ def move(element: Found, found: Found) -> None:
     next element may be of another time."""
     element.end_message()
     found.values += element.values
-    found.rejected += element.rejected
-    found.ignored += element.ignored
-    found.flagged += element.flagged
-    element.clear()
+    element.values.clear()
+    if element.rejected or element.ignored or element.flagged:
+        found.rejected += element.rejected
+        found.ignored += element.ignored
+        found.flagged += element.flagged
+        element.clear()
 
 
 def _first(usual: Iterable[str], folded: dict[str, str]) -> str | None:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.mapper_path import ABSENT, Get, Step, Trail, spread
-from monitor.decoders.names import Names
+from monitor.decoders.names import Meaning, Names
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.units import Dimension, unit_of
 from monitor.decoders.values import Found, Measured
 from monitor.decoders.words import mode_number, switch_value
 
-__all__ = ["Label", "Read", "Rule", "compile_value", "over_many", "plain_text", "word_of"]
+__all__ = ["Label", "Read", "Rule", "compile_value", "is_plain", "over_many", "plain_text", "word_of"]
 
 Read = Callable[[Found, str, Trail, "int | None", Any], bool]
 """found, source_id, trail, ts_ms, topic → whether something stood there, be it good or bad."""
@@ -141,19 +141,20 @@ def _switch(get: Get, rule: Rule) -> Read:
 def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
     assert rule.quantity is not None  # noqa: S101  # for the type checker
     quantity, no_value = rule.quantity, rule.no_value
-    is_plain = not no_value and rule.part is None and isinstance(rule.name, str) and not rule.unit_at
     plain_name = rule.name if isinstance(rule.name, str) else ""
     plain_factor = (rule.factor or 0.0) * rule.scale
     plain_shift = rule.offset * (rule.factor or 0.0) + rule.shift
 
+    def plain(found: Found, source_id: str, trail: Trail, ts_ms: int | None, topic: Any) -> bool:
+        raw = get(trail)
+        kind = type(raw)
+        if (kind is float and raw == raw) or (kind is int and -_LARGEST_WORD < raw < _LARGEST_WORD):
+            found.add(source_id, quantity, raw * plain_factor + plain_shift, ts_ms, plain_name)
+            return True
+        return raw is not ABSENT and read(found, source_id, trail, ts_ms, topic)
+
     def read(found: Found, source_id: str, trail: Trail, ts_ms: int | None, topic: Any) -> bool:
         raw = get(trail)
-        if is_plain and type(raw) is float and raw == raw:
-            found.add(source_id, quantity, raw * plain_factor + plain_shift, ts_ms, plain_name)
-            return True
-        if is_plain and type(raw) is int and -_LARGEST_WORD < raw < _LARGEST_WORD:
-            found.add(source_id, quantity, raw * plain_factor + plain_shift, ts_ms, plain_name)
-            return True
         if raw is ABSENT:
             return False
         name = _label(rule, trail, topic)
@@ -187,7 +188,8 @@ def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
             found.add_part(source_id, quantity, part[:_LONGEST_NAME], value, ts_ms, name)
         return True
 
-    return read
+    is_simple = not no_value and rule.part is None and isinstance(rule.name, str) and not rule.unit_at
+    return plain if is_simple else read
 
 
 def _unit_text(raw: object) -> str | None:
@@ -221,7 +223,7 @@ def plain_text(raw: str, unit: str | None, decimal: str) -> tuple[str | float | 
         return raw, unit
     if own_unit is not None and unit_of(own_unit) is not None:
         return number, own_unit
-    return (raw if own_unit is not None or decimal == "." else number), unit
+    return (raw if own_unit is not None or number is None else number), unit
 
 
 def _usual(get: Get, rule: Rule, names: Names) -> Read:
@@ -240,6 +242,21 @@ def _usual(get: Get, rule: Rule, names: Names) -> Read:
         if rule.no_value and word_of(raw) in rule.no_value:
             found.ignore("no_value")
             return names.meaning(name, unit) is not None
+        if type(raw) is float:  # nearly all of them, at half the price of the way that knows everything
+            meaning = names.meaning(name, unit)
+            if meaning is None:
+                return False
+            if is_plain(meaning):
+                if raw == raw:
+                    found.add(source_id, meaning.quantity, raw * meaning.factor + meaning.offset, ts_ms, name)
+                else:
+                    found.ignore("no_value")
+                return True
         return names.add(found, source_id, name, raw, ts_ms, unit)
 
     return read
+
+
+def is_plain(meaning: Meaning) -> bool:
+    """Whether a number of this meaning is a reading by itself."""
+    return meaning.is_unit_known and not meaning.tariff and meaning.quantity not in ("mode", "on")
