@@ -146,7 +146,7 @@ class Sections:
             if rule is None:
                 rest[key] = raw
                 continue
-            source_id = device if name == "ENERGY" else _id_of(section, self._plan(section)) or f"{device}/{name}"
+            source_id = device if name == "ENERGY" else _id_of(section, self._plan(section)) or _named(device, name)
             meant = _OF_ENERGY.get(key) if name == "ENERGY" else _NAMES.get(_plain(key))
             if rule.ignore or rule.quantity is not None or meant is None or isinstance(raw, dict | list):
                 self._names.add(found, source_id, rule_name, raw, ts_ms)
@@ -179,7 +179,7 @@ class Sections:
         if not is_read:
             found.ignore("no_value")  # started, and the meter has not spoken yet
             return
-        source_id = _id_of(section, plan) or f"{device}/{name}"
+        source_id = _id_of(section, plan) or _named(device, name)
         for meant, number, key in readings:
             _add(found, source_id, meant, number / meant.divisor, ts_ms, key)
 
@@ -223,6 +223,10 @@ class Sections:
         if usual is None or not usual.factor or usual.quantity not in _OF_METERS or usual.tariff in ("day", "night"):
             return None  # in scripts `Total_day` is today's consumption, not a tariff
         return _Meant(usual.quantity, 1 / usual.factor if usual.is_unit_known else 0.0, usual.tariff)
+
+
+def _named(device: str, section: str) -> str:
+    return f"{device}/{section}" if section else device
 
 
 def _plain(key: str) -> str:

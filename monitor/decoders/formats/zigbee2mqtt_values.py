@@ -35,8 +35,22 @@ _KILO = 1000.0
 _COOL, _HEAT, _AUTO = 1, 2, 5
 
 _RANKED: dict[Measured, tuple[str, ...]] = {
-    "register": ("energy", "total_energy", "energy_total", "energy_consumed", "consumed_energy", "consumption"),
-    "export_register": ("produced_energy", "energy_produced", "energy_returned", "returned_energy"),
+    "register": (
+        "energy",
+        "total_energy",
+        "energy_total",
+        "energy_consumed",
+        "consumed_energy",
+        "consumption",
+        "current_summ_delivered",
+    ),
+    "export_register": (
+        "produced_energy",
+        "energy_produced",
+        "energy_returned",
+        "returned_energy",
+        "current_summ_received",
+    ),
     "power_kw": ("total_power", "power_total", "power", "active_power"),
     "on": ("state",),
     "mode": ("system_mode", "hvac_mode", "ac_mode"),
@@ -46,6 +60,11 @@ _RANKED: dict[Measured, tuple[str, ...]] = {
 _BY_NAME: dict[str, tuple[Measured, int]] = {
     name: (quantity, rank) for quantity, names in _RANKED.items() for rank, name in enumerate(names)
 }
+_TIERS: dict[str, str] = {
+    **{f"current_tier{tier}_summ_delivered": str(tier) for tier in range(1, 11)},
+    **{f"energy_tier_{tier}": str(tier) for tier in range(1, 11)},
+}
+"""Registers of tariffs, which add up where there is no register of all of them."""
 _UNITS: dict[Measured, str] = {"register": "kWh", "export_register": "kWh", "power_kw": "W"}
 _COOLING = ("occupied_cooling_setpoint", "current_cooling_setpoint", "cooling_setpoint")
 _HEATING = ("occupied_heating_setpoint", "current_heating_setpoint", "heating_setpoint", "target_temperature",
@@ -81,6 +100,7 @@ class _Plan(NamedTuple):
     named: tuple[str, ...]
     """Members that the installer has named."""
     mode: str
+    tiers: tuple[str, ...]
 
 
 class Values:
@@ -119,6 +139,10 @@ class Values:
                 found.ignore("stale")
                 continue
             found.add(source_id + suffix, quantity, number / divisor, ts_ms, key)
+        for key in plan.tiers:
+            number = number_of(found, body[key], source_id, key)
+            if number is not None:
+                found.add_part(source_id, "register", _TIERS[key], number, ts_ms, key)
         if plan.phases:
             _add_sum(found, source_id, body, plan.phases, ts_ms)
         if plan.cooling or plan.heating:
@@ -273,6 +297,7 @@ class Values:
             next((name for name in _HEATING if name in present), ""),
             named,
             best.get(("", "mode"), (0, ""))[1],
+            () if ("", "register") in best else tuple(key for key in keys if key in present and key in _TIERS),
         )
 
 

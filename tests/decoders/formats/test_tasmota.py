@@ -29,6 +29,10 @@ def test_other_names_of_scripts_are_silent(name: str) -> None:
     assert (found.values, found.rejected, found.ignored) == ([], [], [])
 
 
+def test_a_meter_without_a_name_is_the_device() -> None:
+    assert PlugTrial("tasmota").triples("tele/a/SENSOR", {"": {"Total_in": 7.5}}) == [("a", "register", 7.5)]
+
+
 @pytest.mark.parametrize("energy", [0, 0.0, "0"])
 def test_a_meter_that_has_not_spoken_yet_is_no_reading(energy: object) -> None:
     found = PlugTrial("tasmota").read("tele/a/SENSOR", {"M": {"Total_in": energy, "Power_curr": 5, "Total_out": 3}})
