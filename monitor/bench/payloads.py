@@ -326,7 +326,7 @@ SHAPES: tuple[Shape, ...] = (
         "sparkplug_b",
         "ten metrics by alias",
         _sparkplug_b,
-        _fields({"Meter/Energy Import": FieldRule(unit="kWh"), "Meter/Power Total": FieldRule(unit="W")}),
+        _fields({"Meter/Energy Import": FieldRule("register", "kWh"), "Meter/Power Total": FieldRule("power_kw", "W")}),
         before=_sparkplug_b_before,
     ),
     Shape("senml", "five records", _senml),
