@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from monitor.decoders.formats.lorawan import LorawanReader, device_id, first_time_ms
+from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_uplinks import device_id, first_time_ms
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
@@ -181,10 +182,10 @@ class ChirpStackV4:
         reader = self._reader
         once = uplink.deduplicationId
         if isinstance(once, str) and once:
-            repeated = reader.is_repeated(source_id, once)
+            repeated = reader.seen.is_repeated(source_id, once)
         else:
             at_ms = message.received_ms if ts_ms is None else ts_ms
-            repeated = reader.is_retransmitted(source_id, uplink.fCnt, uplink.data, at_ms)
+            repeated = reader.seen.is_retransmitted(source_id, uplink.fCnt, uplink.data, at_ms)
         if repeated:
             found.ignore("duplicate")
             return
@@ -224,7 +225,7 @@ def read_v3(uplink: UplinkV3, source_id: str, reader: LorawanReader, found: Foun
         except UnreadableError as error:
             found.reject("malformed", f"{source_id} objectJSON: {error.detail}")
     content = uplink.data or uplink.objectJSON
-    if reader.is_retransmitted(source_id, uplink.fCnt, content, received_ms if ts_ms is None else ts_ms):
+    if reader.seen.is_retransmitted(source_id, uplink.fCnt, content, received_ms if ts_ms is None else ts_ms):
         found.ignore("duplicate")
         return
     profile = uplink.deviceProfileName

@@ -10,15 +10,12 @@ its own. A mode counts where it is a word, since most LoRaWAN devices call some 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import hashlib
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from monitor.decoders.formats import yobiiq
+from monitor.decoders.formats.lorawan_uplinks import SeenUplinks, frame_of
 from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, time_ms
 from monitor.decoders.formats.milesight_frames import MilesightFrames
 from monitor.decoders.formats.yobiiq_frames import YobiiqFrames
@@ -26,11 +23,11 @@ from monitor.decoders.names import Meaning, Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
-from monitor.decoders.times import BadTimeError, iso_ms
-from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.times import BadTimeError
+from monitor.decoders.values import Found
 from monitor.decoders.words import mode_number
 
-__all__ = ["LorawanReader", "device_id", "first_time_ms", "frame_of"]
+__all__ = ["LorawanReader"]
 
 _MILESIGHT_PORT = 85
 _MILESIGHT_EUI = "24e124"
@@ -54,11 +51,7 @@ _TOTAL_WATER, _LITRES = "metering.water.total", Meaning("water_m3", 0.001)
 _TEMPERATURE = Meaning("room_c")
 _TOO_COMMON = frozenset({"state", "total"})
 """Doors and counters say so, too."""
-_LONGEST_NAME, _LONGEST_ID, _CACHED = 120, 200, 10_000
-_REMEMBERED = 16
-_RETRANSMITTED_MS = 3_600_000
-_LONGEST_FRAME = 2 * 242
-_EARLIEST_MS, _AHEAD_MS = 946_684_800_000, 600_000
+_LONGEST_NAME, _CACHED = 120, 10_000
 _UNSEEN = Meaning("on")
 """Not looked up yet."""
 _PLAIN = frozenset(
@@ -66,84 +59,19 @@ _PLAIN = frozenset(
 )
 
 
-def device_id(raw: object) -> str | None:
-    """An id that a payload gives, None if it gives none. Raises UnreadableError for what cannot be one."""
-    if raw is None or raw == "":
-        return None
-    if not isinstance(raw, str) or len(raw) > _LONGEST_ID or not raw.isprintable():
-        raise UnreadableError(f"{shown(raw)} is no id of a device")
-    return raw
-
-
-def frame_of(data: object) -> bytes | None:
-    """The bytes of a frame in base64, None if that is none."""
-    if not isinstance(data, str) or not data or len(data) > _LONGEST_FRAME:
-        return None
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def first_time_ms(texts: Iterable[object], received_ms: int) -> int | None:
-    """The first of these times, most often those of the gateways, that can be one: gateways without GPS or with a clock
-    that was never set name none, or a wrong one."""
-    for raw in texts:
-        if not isinstance(raw, str):
-            continue
-        try:
-            ts_ms = iso_ms(raw)
-        except BadTimeError:
-            continue
-        if _EARLIEST_MS <= ts_ms <= received_ms + _AHEAD_MS:
-            return ts_ms
-    return None
-
-
 class LorawanReader:
     """Reads the uplinks of one source, whatever server hands them on."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._options = options
-        self._state = state
+        self.seen = SeenUplinks(state)
         self._names = Names(options)
         self._milesight = MilesightCodec(options, self._names)
         self._milesight_frames = MilesightFrames()
         self._yobiiq_frames = YobiiqFrames()
         self._meanings: dict[str, Meaning | None] = {}
-
-    def is_repeated(self, source_id: str, uplink: str) -> bool:
-        """Whether this uplink of the device has been seen among its last ones; it has then."""
-        key = "up/" + source_id
-        if len(uplink) > 64 or not uplink.isascii():
-            uplink = hashlib.sha256(uplink.encode("utf-8", "surrogatepass")).hexdigest()
-        seen = self._state.get(key)
-        if seen is None:
-            self._state.put(key, [uplink])
-        elif uplink in seen:
-            return True
-        else:
-            seen.append(uplink)
-            if len(seen) > _REMEMBERED:
-                del seen[0]
-            self._state.put(key, seen)
-        return False
-
-    def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
-        """The same for a server that gives uplinks no id: the frame counter starts anew when a device joins again, so
-        the content has to be the same, too, and the time not far away."""
-        key = "fcnt/" + source_id
-        counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
-        check = zlib.crc32(content.encode("utf-8", "backslashreplace")) if isinstance(content, str) else 0
-        seen: list[list[int]] = self._state.get(key) or []
-        for other, other_check, at_ms in seen:
-            if other == counted and other_check == check and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
-                return True
-        seen.append([counted, check, ts_ms])
-        if len(seen) > _REMEMBERED:
-            del seen[0]
-        self._state.put(key, seen)
-        return False
+        self._has_parts = False
+        """Whether the uplink that is being read has registers that add up."""
 
     def read(
         self, found: Found, source_id: str, codec: object, data: object, port: object, ts_ms: int | None, model: str
@@ -154,11 +82,16 @@ class LorawanReader:
         its arrival; model: what the server calls the device's profile, in lower case.
         """
         if isinstance(codec, dict) and codec:
+            before = len(found.values) + len(found.rejected) + len(found.ignored)
+            self._has_parts = False
             self._read_object(found, source_id, codec, data, port, ts_ms, model)
+            if data and not self._has_parts and before == len(found.values) + len(found.rejected) + len(found.ignored):
+                # A codec that says nothing of use, such as the bytes that it was given.
+                self._read_frame(found, source_id, data, port, ts_ms, model, is_alone=False)
         elif isinstance(codec, list) and codec:
             self._read_list(found, source_id, codec, ts_ms, is_outside=True)
         elif data:
-            self._read_frame(found, source_id, data, port, ts_ms, model)
+            self._read_frame(found, source_id, data, port, ts_ms, model, is_alone=True)
         else:
             found.ignore("no_value")
 
@@ -173,6 +106,7 @@ class LorawanReader:
         model: str,
     ) -> None:
         if yobiiq.is_codec_object(codec):
+            self._has_parts = True
             yobiiq.read_codec_object(found, source_id, codec, ts_ms)
         elif _is_milesight(source_id, model) or (
             port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or self._is_milesight_frame(data, model))
@@ -182,11 +116,20 @@ class LorawanReader:
             self._read_usual(found, source_id, codec, ts_ms, "", depth=0)
 
     def _read_frame(
-        self, found: Found, source_id: str, data: object, port: object, ts_ms: int | None, model: str
+        self,
+        found: Found,
+        source_id: str,
+        data: object,
+        port: object,
+        ts_ms: int | None,
+        model: str,
+        *,
+        is_alone: bool,
     ) -> None:
         frame = frame_of(data)
         if frame is None:
-            found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
+            if is_alone:
+                found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
             return
         is_milesight = _is_milesight(source_id, model)
         if is_milesight or port == _MILESIGHT_PORT:
@@ -194,7 +137,7 @@ class LorawanReader:
             if codec is not None:
                 if codec:
                     self._milesight.read(found, source_id, codec, ts_ms, model)
-                else:
+                elif is_alone:
                     found.ignore("status")
                 return
         if not is_milesight:
@@ -202,7 +145,8 @@ class LorawanReader:
             if codec is not None:
                 yobiiq.read_codec_object(found, source_id, codec, ts_ms)
                 return
-        found.ignore("no_codec")
+        if is_alone:
+            found.ignore("no_codec")
 
     def _is_milesight_frame(self, data: object, model: str) -> bool:
         frame = frame_of(data)
@@ -219,17 +163,18 @@ class LorawanReader:
             meaning = meanings.get(name, _UNSEEN)
             if meaning is _UNSEEN:
                 meaning = self._look_up(name)
-            if isinstance(raw, dict):
+            kind = type(raw)
+            if kind is dict:
                 self._read_inside(found, source_id, name, key, raw, ts_ms, depth)
                 continue
-            if isinstance(raw, list):
+            if kind is list:
                 if depth == 0:
                     self._read_list(found, source_id, raw, ts_ms, is_outside=False)
                 continue
             if meaning is None:
                 continue
             quantity, factor, offset, tariff, is_unit_known = meaning
-            if type(raw) is float and raw == raw and is_unit_known and not tariff and quantity in _PLAIN:
+            if kind is float and raw == raw and is_unit_known and not tariff and quantity in _PLAIN:
                 found.add(source_id, quantity, raw * factor + offset, ts_ms, name)
             else:
                 self._add(found, source_id, name, meaning, raw, ts_ms, codec)
@@ -267,6 +212,7 @@ class LorawanReader:
             ):
                 found.add(source_id, "mode", float(mode), ts_ms, name)
         elif quantity == "on" or tariff or isinstance(raw, bool | str):
+            self._has_parts = self._has_parts or tariff != ""
             self._names.add(found, source_id, name, raw, ts_ms)
         elif not is_unit_known:
             unit = codec.get(name + "_unit") or codec.get(name + "Unit")
@@ -338,4 +284,4 @@ def _is_milesight_model(model: str) -> bool:
 def _is_milesight(source_id: str, model: str) -> bool:
     if source_id.startswith(_MILESIGHT_EUI) or source_id[:6].lower() == _MILESIGHT_EUI:
         return True
-    return model != "" and _is_milesight_model(model[:_LONGEST_ID])
+    return model != "" and _is_milesight_model(model[:_LONGEST_NAME])

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.decoders.formats.chirpstack import read_v3, uplink_v3
-from monitor.decoders.formats.lorawan import LorawanReader, device_id
+from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_uplinks import device_id
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState

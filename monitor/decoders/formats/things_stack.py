@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from monitor.decoders.formats.lorawan import LorawanReader, device_id, first_time_ms
+from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_uplinks import device_id, first_time_ms
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
@@ -150,10 +151,10 @@ def _read(document: _Document, reader: LorawanReader, found: Found, received_ms:
     kind = "normalized" if is_normalized else ""
     if not once:
         frame = uplink.frm_payload
-        repeated = reader.is_retransmitted(source_id, uplink.f_cnt, frame, received_ms if ts_ms is None else ts_ms)
+        repeated = reader.seen.is_retransmitted(source_id, uplink.f_cnt, frame, received_ms if ts_ms is None else ts_ms)
     else:
         count = uplink.f_cnt if isinstance(uplink.f_cnt, int) and 0 <= uplink.f_cnt < 1 << 32 else 0
-        repeated = not is_normalized and reader.is_repeated(source_id, f"{count}{kind} {once}")
+        repeated = not is_normalized and reader.seen.is_repeated(source_id, f"{count}{kind} {once}")
     if repeated:
         found.ignore("duplicate")
         return

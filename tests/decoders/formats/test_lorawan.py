@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from monitor.decoders.formats import FORMATS, things_stack
-from monitor.decoders.formats.lorawan import LorawanReader, device_id, first_time_ms, frame_of
+from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_uplinks import SeenUplinks, device_id, first_time_ms, frame_of
 from monitor.decoders.options import Options
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, UnreadableError, Value
@@ -67,22 +68,22 @@ def test_wrong_types_around_an_uplink_do_not_take_it_along() -> None:
 
 def test_the_last_sixteen_uplinks_of_a_device_are_remembered() -> None:
     state = SourceState()
-    reader = LorawanReader(Options(), state)
+    seen = SeenUplinks(state)
     ids = [f"uplink-{number}" for number in range(20)]
-    assert not any(reader.is_repeated("dev", each) for each in ids)
-    assert all(reader.is_repeated("dev", each) for each in ids[4:])
-    assert not reader.is_repeated("dev", ids[3])
-    assert not reader.is_repeated("other", ids[19])
-    assert reader.is_repeated("dev", "é" * 1000) is False
-    assert reader.is_repeated("dev", "é" * 1000) is True
+    assert not any(seen.is_repeated("dev", each) for each in ids)
+    assert all(seen.is_repeated("dev", each) for each in ids[4:])
+    assert not seen.is_repeated("dev", ids[3])
+    assert not seen.is_repeated("other", ids[19])
+    assert seen.is_repeated("dev", "é" * 1000) is False
+    assert seen.is_repeated("dev", "é" * 1000) is True
     for number in range(100):
-        assert not reader.is_retransmitted("dev", number, "AA==", NOW_MS)
-    assert reader.is_retransmitted("dev", 99, "AA==", NOW_MS + 60_000)
-    assert not reader.is_retransmitted("dev", 99, "AA==", NOW_MS + 7_200_000)
+        assert not seen.is_retransmitted("dev", number, "AA==", NOW_MS)
+    assert seen.is_retransmitted("dev", 99, "AA==", NOW_MS + 60_000)
+    assert not seen.is_retransmitted("dev", 99, "AA==", NOW_MS + 7_200_000)
     written = sum(len(encoded or b"") for encoded in state.changes().values())
     assert written < 3000
     # A restart forgets nothing.
-    again = LorawanReader(Options(), SourceState({"up/dev": b"\x91\xa1x"}))
+    again = SeenUplinks(SourceState({"up/dev": b"\x91\xa1x"}))
     assert again.is_repeated("dev", "x")
 
 

@@ -1,0 +1,96 @@
+"""What LoRaWAN network servers say around the readings: which device, when, and whether they said it before."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Iterable
+
+from monitor.decoders.payloads import shown
+from monitor.decoders.state import SourceState
+from monitor.decoders.times import BadTimeError, iso_ms
+from monitor.decoders.values import UnreadableError
+
+__all__ = ["SeenUplinks", "device_id", "first_time_ms", "frame_of"]
+
+_LONGEST_ID, _LONGEST_UPLINK = 200, 64
+_LONGEST_FRAME = 2 * 242
+_REMEMBERED = 16
+_RETRANSMITTED_MS = 3_600_000
+_EARLIEST_MS, _AHEAD_MS = 946_684_800_000, 600_000
+
+
+def device_id(raw: object) -> str | None:
+    """An id that a payload gives, None if it gives none. Raises UnreadableError for what cannot be one."""
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str) or len(raw) > _LONGEST_ID or not raw.isprintable():
+        raise UnreadableError(f"{shown(raw)} is no id of a device")
+    return raw
+
+
+def frame_of(data: object) -> bytes | None:
+    """The bytes of a frame in base64, None if that is none."""
+    if not isinstance(data, str) or not data or len(data) > _LONGEST_FRAME:
+        return None
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def first_time_ms(texts: Iterable[object], received_ms: int) -> int | None:
+    """The first of these times, most often those of the gateways, that can be one: gateways without GPS or with a clock
+    that was never set name none, or a wrong one."""
+    for raw in texts:
+        if not isinstance(raw, str):
+            continue
+        try:
+            ts_ms = iso_ms(raw)
+        except BadTimeError:
+            continue
+        if _EARLIEST_MS <= ts_ms <= received_ms + _AHEAD_MS:
+            return ts_ms
+    return None
+
+
+class SeenUplinks:
+    """The last uplinks of each device of a source."""
+
+    def __init__(self, state: SourceState) -> None:
+        self._state = state
+
+    def is_repeated(self, source_id: str, uplink: str) -> bool:
+        """Whether this uplink of the device has been seen among its last ones; it has then."""
+        key = "up/" + source_id
+        if len(uplink) > _LONGEST_UPLINK or not uplink.isascii():
+            uplink = hashlib.sha256(uplink.encode("utf-8", "surrogatepass")).hexdigest()
+        seen = self._state.get(key)
+        if seen is None:
+            self._state.put(key, [uplink])
+        elif uplink in seen:
+            return True
+        else:
+            seen.append(uplink)
+            if len(seen) > _REMEMBERED:
+                del seen[0]
+            self._state.put(key, seen)
+        return False
+
+    def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
+        """The same for a server that gives uplinks no id: the frame counter starts anew when a device joins again, so
+        the content has to be the same, too, and the time not far away."""
+        key = "fcnt/" + source_id
+        counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
+        check = zlib.crc32(content.encode("utf-8", "backslashreplace")) if isinstance(content, str) else 0
+        seen: list[list[int]] = self._state.get(key) or []
+        for other, other_check, at_ms in seen:
+            if other == counted and other_check == check and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
+                return True
+        seen.append([counted, check, ts_ms])
+        if len(seen) > _REMEMBERED:
+            del seen[0]
+        self._state.put(key, seen)
+        return False
