@@ -300,6 +300,30 @@ def _shadow(turn: Turn) -> tuple[str, bytes]:
     return f"$aws/things/meter-{turn.device}/shadow/update/accepted", as_json(document)
 
 
+def _mapped(turn: Turn) -> tuple[str, bytes]:
+    def meter(number: int) -> dict[str, Any]:
+        return {
+            "sn": f"EM{turn.device:05}-{number}",
+            "energy": {"import": turn.kwh + number, "export": 0},
+            "power": {"total": turn.watt, "phases": [410.0, 502.5, 611.0]},
+            "status": {"firmware": "1.4.2", "rssi": -61},
+        }
+
+    document = {"gw": f"gw-{turn.device}", "t": turn.ms // 1000, "meters": [meter(number) for number in range(4)]}
+    return f"plant/gw-{turn.device}/data", as_json(document)
+
+
+_MAPPING = {
+    "each": "meters[*]",
+    "id": "sn",
+    "time": "$.t",
+    "values": [
+        {"path": "energy.import", "quantity": "register", "unit": "kWh"},
+        {"path": "power.total", "quantity": "power_kw", "unit": "W"},
+    ],
+}
+
+
 def _fields(rules: Mapping[str, FieldRule]) -> Options:
     return Options(fields=rules)
 
@@ -307,6 +331,7 @@ def _fields(rules: Mapping[str, FieldRule]) -> Options:
 _LOCAL = Options(timezone=ZONE)
 
 SHAPES: tuple[Shape, ...] = (
+    Shape("mapper", "four meters", _mapped, Options(more=_MAPPING)),
     Shape("chirpstack_v4", "decoded by a codec", chirpstack_v4_object),
     Shape("chirpstack_v4", "a frame", chirpstack_v4_frame),
     Shape("chirpstack_v3", "decoded by a codec", chirpstack_v3),
