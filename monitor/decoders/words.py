@@ -8,7 +8,8 @@ __all__ = ["MODE_WORDS", "SWITCH_WORDS", "mode_number", "switch_value"]
 
 MODE_WORDS: dict[str, int] = {
     "off": 0, "stop": 0, "standby": 0, "power_off": 0, "cool": 1, "cooling": 1, "cold": 1, "refrigeration": 1,
-    "precooling": 1, "制冷": 1, "lạnh": 1, "heat": 2, "heating": 2, "emergency_heat": 2, "emergency_heating": 2, "制热": 2, "sưởi": 2,
+    "precooling": 1,
+    "制冷": 1, "lạnh": 1, "heat": 2, "heating": 2, "emergency_heat": 2, "emergency_heating": 2, "制热": 2, "sưởi": 2,
     "dry": 3, "drying": 3, "dehumidify": 3, "dehumidification": 3, "dehumidifying": 3, "dehum": 3, "除湿": 3, "khô": 3,
     "fan": 4, "fan_only": 4, "fanonly": 4, "fan_mode": 4, "vent": 4, "ventilation": 4, "ventilate": 4, "wind": 4,
     "blow": 4, "air_supply": 4, "送风": 4, "quạt": 4, "auto": 5, "automatic": 5, "heat_cool": 5, "heatcool": 5,
