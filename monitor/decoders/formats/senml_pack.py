@@ -43,12 +43,13 @@ class Record(msgspec.Struct):
 members = attrgetter(*Record.__struct_fields__)
 """A record's members, in their order."""
 
-_LABELS = {
+_LABELS: dict[Any, str] = {
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs", 0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s",
     6: "t",
 }  # fmt: skip
 """Label in CBOR → label in JSON (RFC 8428, table 4). Update time (7) and data (8) are no readings."""
-_KNOWN = frozenset(Record.__struct_fields__)
+_NAMES: dict[Any, str] = _LABELS | {name: name for name in Record.__struct_fields__}
+"""Label, in CBOR or in JSON → label in JSON."""
 _CBOR_FROM = 0x80
 _SELF_DESCRIBED = b"\xd9\xd9\xf7"
 _MAX_DEPTH = 8
@@ -108,14 +109,11 @@ def _record(raw: Any) -> Record:
         return Record(n={"no object": raw}, v=None)
     labels: dict[str, Any] = {}
     for label, value in raw.items():
-        if isinstance(label, str):
-            if label in _KNOWN:
-                labels[label] = value
-            elif label.endswith("_"):
-                raise UnreadableError(f"label {shown(label)} must be understood and is not known", "unknown_label")
-        elif isinstance(label, int) and not isinstance(label, bool) and label in _LABELS:
-            labels[_LABELS[label]] = value
-    for label, value in labels.items():
-        if isinstance(value, Decimal):
-            labels[label] = float(value) if value.is_finite() else math.nan
+        name = _NAMES.get(label)
+        if name is not None:
+            if type(value) is Decimal:
+                value = float(value) if value.is_finite() else math.nan
+            labels[name] = value
+        elif isinstance(label, str) and label.endswith("_"):
+            raise UnreadableError(f"label {shown(label)} must be understood and is not known", "unknown_label")
     return Record(**labels)

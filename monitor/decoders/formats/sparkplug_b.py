@@ -201,8 +201,8 @@ class SparkplugB:
             found.reject("bad_value", f"{shown(target.source_id)} {shown(target.name)}: {error}")
             return
         if target.is_plain and (type(raw) is float or type(raw) is int):
-            number = to_number(raw)
-            if number is None:
+            number = raw if type(raw) is float else to_number(raw)
+            if number is None or number != number:
                 found.ignore("no_value")
                 return
             number = number * target.factor + target.offset

@@ -51,7 +51,9 @@ _COMPRESSED = "SPBV1.0_COMPRESSED"
 _MAX_RATIO = 64
 _MAX_DEPTH = 4
 _MAX_UNIT = 40
-_FLOAT32 = struct.Struct("<f")
+_FLOAT32_FORMS = ("%.6g", "%.7g", "%.8g", "%.9g")
+"""Six digits always survive 32 bits, nine always tell them."""
+_pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
 
 
 class Metric(NamedTuple):
@@ -260,11 +262,11 @@ def number_of(kind: str, value: Any, datatype: int) -> Any:
 
 def _shortest(value: float) -> float:
     """The double that is nearest to the shortest decimal of a 32 bit float."""
-    if value != value or abs(value) > 1e38 or (value.is_integer() and abs(value) < 1 << 24):
+    if value != value or not -1e38 < value < 1e38 or (value.is_integer() and -(1 << 24) < value < 1 << 24):
         return value
-    for digits in (6, 7, 8, 9):
-        short = float(f"{value:.{digits}g}")
-        if _FLOAT32.unpack(_FLOAT32.pack(short))[0] == value:
+    for form in _FLOAT32_FORMS:
+        short = float(form % value)
+        if _unpack(_pack(short))[0] == value:
             return short
     return value
 
