@@ -31,6 +31,8 @@ _CACHED = 1000
 _LONGEST_NAME = 60
 _CHANNELS = tuple(str(channel) for channel in range(1, 33))
 _MAX_SECTIONS = 100
+_MAX_MEMBERS = 500
+"""Of a section; a Zigbee bridge or a script has some dozens."""
 _KILO = 1000.0
 _OF_THE_DEVICE = frozenset(
     {"ANALOG", "ESP32", "BL09XX", "ADE7953", "ADE7880", "CSE7761", "CSE7766", "AXP192", "AXP2101", "Wifi", "Heap"}
@@ -118,6 +120,9 @@ class Sections:
         is_fahrenheit = body.get("TempUnit") == "F"
         for name, section in body.items():
             if type(section) is not dict:
+                continue
+            if len(section) > _MAX_MEMBERS:
+                found.reject("malformed", f"{shown(name)}: {len(section)} members, expected at most {_MAX_MEMBERS}")
                 continue
             if self._fields:
                 section = self._without_named(found, device, name, section, ts_ms)

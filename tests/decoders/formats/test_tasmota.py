@@ -81,6 +81,12 @@ def test_many_channels_are_refused() -> None:
     assert [each.reason for each in found.rejected] == ["malformed"]
 
 
+def test_an_endless_section_is_refused() -> None:
+    found = PlugTrial("tasmota").read("tele/a/SENSOR", {"M": {f"power_{n}": 1 for n in range(501)}, "ENERGY": ENERGY})
+    assert [value.quantity for value in found.values] == ["register", "power_kw"]
+    assert [each.reason for each in found.rejected] == ["malformed"]
+
+
 def test_no_payload_ends_the_reader_and_little_is_remembered() -> None:
     good = {
         "Time": "2026-06-28T16:14:30",
