@@ -69,7 +69,7 @@ def reader_of(paths: Sequence[Sequence[Step]], *, is_list_split: bool) -> Callab
     def read(payload: bytes) -> Any:
         try:
             return decode(payload)
-        except (msgspec.DecodeError, RecursionError):  # a wrong type is one of them
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a wrong type is one of them
             return read_json(payload)
 
     return read
