@@ -30,6 +30,7 @@ _DEVICE_KEYS = ("iothub-connection-device-id", "connectionDeviceId", "deviceId")
 _TIMES = ("iothub-creation-time-utc", "creationTimeUtc")
 _SYSTEM_TIMES = ("iothub-creation-time-utc", "iothub-enqueuedtime", "enqueuedTime", "enqueuedTimeUtc")
 _COMPONENTS = ("dt-subject", "$.sub")
+_BAG_NAMES = {**{name: name for name in (_TIMES[0], *_COMPONENTS)}, "%24.sub": "$.sub", "%24%2esub": "$.sub"}
 _SOURCES = frozenset({"telemetry", "twinchangeevents", "properties"})
 """What of a hub's own messages has values; others tell of devices and connections."""
 _PENDING = 202
@@ -243,12 +244,13 @@ def _object(payload: bytes) -> dict[str, Any]:
 
 
 def _bag(text: str) -> dict[str, Any]:
-    """The property bag at the end of a topic: `a=b&c=d`, with both percent-encoded."""
+    """What is of use in the property bag at the end of a topic: `a=b&c=d`, with both percent-encoded."""
     properties: dict[str, Any] = {}
-    for pair in text.strip("/").lstrip("?").split("&"):
-        name, equals, value = pair.partition("=")
-        if equals:
-            properties[unquote(name)] = unquote(value)
+    for pair in text.strip("/").lstrip("?").split("&") if "=" in text else ():
+        name, _, value = pair.partition("=")
+        known = _BAG_NAMES.get(name.lower())
+        if known is not None:
+            properties[known] = unquote(value)
     return properties
 
 

@@ -126,7 +126,7 @@ def _add(
     found: Found, device: str, quantity: Measured, raw: object, factor: float | None, ts_ms: int | None, name: str
 ) -> None:
     try:
-        number = to_number(raw)
+        number = raw if type(raw) is float and raw == raw else to_number(raw)
     except ValueError:
         found.reject("bad_value", f"{shown(device)} {name}: {shown(raw)} is no number")
         return

@@ -7,6 +7,8 @@ was fed in on some meters, and not on others; so it is a register only where the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from monitor.decoders.names import Names
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.payloads import shown, to_number
@@ -33,6 +35,21 @@ _OTHERS = frozenset(
 _PARTS = frozenset({"L1", "L2", "L3", "S1", "S2", "S3", "S4", "T1", "T2", "T3", "T4"})
 
 
+_CACHED_TOPICS = 5000
+
+
+class _Topic(NamedTuple):
+    action: str
+    """read, one_way, field, or why its messages are no readings; empty: the topic is none of mbmd's."""
+    device: str
+    reading: str
+    name: str
+    """The reading with its part."""
+
+
+_NONE = _Topic("", "", "", "")
+
+
 class Mbmd:
     """Reads mbmd's messages of one source."""
 
@@ -40,31 +57,48 @@ class Mbmd:
         self._fields = options.fields
         self._names = names
         self._state = state
+        self._topics: dict[str, _Topic] = {}
 
     def read(self, message: Message, found: Found, text: str) -> bool:
         """False: the topic is none of mbmd's."""
-        levels = message.topic.split("/")
+        topic = self._topics.get(message.topic)
+        if topic is None:
+            topic = self._classified(message.topic)
+            if len(self._topics) >= _CACHED_TOPICS:
+                self._topics.clear()
+            self._topics[message.topic] = topic
+        action, device, reading, name = topic
+        if action == "read":
+            self._read(found, device, reading, text)
+        elif action == "one_way":
+            self._read_one_way(found, device, reading, text)
+        elif action == "field":
+            self._names.add(found, device, name, text, None, _UNITS.get(reading))
+        elif action:
+            found.ignore(action)
+        return action != ""
+
+    def _classified(self, topic: str) -> _Topic:
+        levels = topic.split("/")
         part = levels.pop() if levels[-1] in _PARTS else ""
         if len(levels) < 2 or not levels[-2]:
-            return False
+            return _NONE
         reading, device = levels[-1], levels[-2]
         if reading not in _READ and reading not in _ONE_WAY and reading not in _OTHERS:
-            return False
+            return _NONE
         name = f"{reading}/{part}" if part else reading
         rule = self._fields.get(name) or FieldRule()
         if rule.ignore:
-            found.ignore("other_quantity")
+            action = "other_quantity"
         elif rule.quantity is not None or rule.unit is not None or rule.scale != 1.0:
-            self._names.add(found, device, name, text, None, _UNITS.get(reading))
+            action = "field"
         elif part:
-            found.ignore("phase" if part[0] == "L" else "part")
-        elif reading in _READ:
-            self._read(found, device, reading, text)
-        elif reading in _ONE_WAY:
-            self._read_one_way(found, device, reading, text)
+            action = "phase" if part[0] == "L" else "part"
+        elif reading in _READ or reading in _ONE_WAY:
+            action = "read" if reading in _READ else "one_way"
         else:
-            found.ignore("sum_of_both_ways" if reading == "Sum" else "other_quantity")
-        return True
+            action = "sum_of_both_ways" if reading == "Sum" else "other_quantity"
+        return _Topic(action, device, reading, name)
 
     def _read(self, found: Found, device: str, reading: str, text: str) -> None:
         number = _number(found, device, reading, text)

@@ -9,9 +9,9 @@ the name. Objects beside the rows are read as plain ones.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, PlainValues, as_id, as_unit, first
+from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, PlainValues, as_id, as_unit
 from monitor.decoders.times import BadTimeError
 from monitor.decoders.values import Found
 from monitor.ingest.message import Message
@@ -37,7 +37,28 @@ _ERROR_KEYS = ("err", "error", "errCode", "error_code")
 _NO_ERROR = frozenset({"", "0", "ok", "OK", "none", "no error"})
 _WRITTEN = frozenset({"w_data", "write", "cmd", "command"})
 """Members that hold what is to be written."""
+_KINDS = (
+    _GATEWAY_KEYS, _DEVICE_KEYS, _SLAVE_KEYS, TIME_KEYS, _NAME_KEYS, _VALUE_KEYS, _ERROR_KEYS, UNIT_KEYS,
+)  # fmt: skip
+"""In the order of `_Plan`."""
+_NESTED = (dict, list)
 _DEEPEST = 5
+_CACHED_SHAPES = 500
+_LARGEST_SHAPE = 4000
+"""[characters]"""
+
+
+class _Plan(NamedTuple):
+    """The key that an object has of each kind, None if it has none."""
+
+    gateway: str | None
+    device: str | None
+    slave: str | None
+    time: str | None
+    name: str | None
+    value: str | None
+    error: str | None
+    unit: str | None
 
 
 class NamedRows:
@@ -45,6 +66,7 @@ class NamedRows:
 
     def __init__(self, plain: PlainValues) -> None:
         self._plain = plain
+        self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(
         self,
@@ -62,42 +84,61 @@ class NamedRows:
                 if depth < _DEEPEST and type(each) in (dict, list):
                     self.read(message, found, each, gateway, device, ts_ms, depth + 1)
             return
+        plan = self._plan(node)
         if node.get("dir") == "down" or node.get("down") == "down":
             found.ignore("command")
             return
-        gateway = as_id(first(node, _GATEWAY_KEYS)) or gateway
-        device = as_id(first(node, _DEVICE_KEYS)) or device
-        if not device and (slave := as_id(first(node, _SLAVE_KEYS))) is not None:
-            device = slave
+        if plan.gateway is not None:
+            gateway = as_id(node[plan.gateway]) or gateway
+        if plan.device is not None:
+            device = as_id(node[plan.device]) or device
+        if plan.slave is not None and not device:
+            device = as_id(node[plan.slave]) or ""
             gateway = gateway or message.topic
         source_id = f"{gateway}/{device}" if gateway and device else gateway or device or message.topic
-        try:
-            ts_ms = self._plain.time_ms(message, found, first(node, TIME_KEYS), source_id) or ts_ms
-        except BadTimeError as error:
-            found.reject(error.reason, error.detail)
-            return
-        name = first(node, _NAME_KEYS)
-        if type(name) is str and any(key in node and type(node[key]) is not dict for key in _VALUE_KEYS):
-            self._read_row(found, node, name, source_id, ts_ms)
-            return
-        below = [key for key, value in node.items() if type(value) in (dict, list) and _has_rows(value)]
+        if plan.time is not None:
+            try:
+                ts_ms = self._plain.time_ms(message, found, node[plan.time], source_id) or ts_ms
+            except BadTimeError as error:
+                found.reject(error.reason, error.detail)
+                return
+        if plan.name is not None and plan.value is not None:
+            name = node[plan.name]
+            if type(name) is str and type(node[plan.value]) is not dict:
+                self._read_row(found, node, plan, name, source_id, ts_ms)
+                return
+        below = [key for key, value in node.items() if type(value) in _NESTED and _has_rows(value)]
         for key in below:
             if depth < _DEEPEST and key not in _WRITTEN:
                 self.read(message, found, node[key], gateway, device, ts_ms, depth + 1)
         plain = {key: value for key, value in node.items() if key not in below} if below else node
         self._plain.read(message, found, plain, source_id, ts_ms)
 
-    def _read_row(self, found: Found, row: dict[str, Any], name: str, source_id: str, ts_ms: int | None) -> None:
-        error = first(row, _ERROR_KEYS)
+    def _read_row(
+        self, found: Found, row: dict[str, Any], plan: _Plan, name: str, source_id: str, ts_ms: int | None
+    ) -> None:
+        error = None if plan.error is None else row[plan.error]
         if error and not (type(error) is str and error in _NO_ERROR):
             found.ignore("no_value")
             return
-        raw = first(row, _VALUE_KEYS)
+        raw = row[plan.value or ""]
         if type(raw) is str and raw[:1] == "[" and raw[-1:] == "]":  # of one register: "[215]"
             raw = raw[1:-1]
         if type(raw) is list and len(raw) == 1:
             raw = raw[0]
-        self._plain.names.add(found, source_id, name, raw, ts_ms, as_unit(first(row, UNIT_KEYS)))
+        unit = None if plan.unit is None else as_unit(row[plan.unit])
+        self._plain.names.add(found, source_id, name, raw, ts_ms, unit)
+
+    def _plan(self, node: dict[str, Any]) -> _Plan:
+        shape = tuple(node)
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = _Plan(*(next((key for key in keys if key in node), None) for keys in _KINDS))
+            if sum(map(len, shape)) + 8 * len(shape) <= _LARGEST_SHAPE:
+                if len(self._plans) >= _CACHED_SHAPES:
+                    self._plans.clear()
+                self._plans[shape] = plan
+        return plan
 
 
 def _has_rows(node: Any, depth: int = 0) -> bool:

@@ -127,7 +127,7 @@ class PlainValues:
 
         With a time that cannot be read all its values are rejected, as one.
         """
-        plan = self._plan("", body)
+        plan = self._plans.get(tuple(body)) or self._plan("", body)
         if plan.id_key is not None and not is_id_known:
             source_id = as_id(body[plan.id_key]) or source_id
         if plan.time_key is not None:
@@ -136,7 +136,7 @@ class PlainValues:
             except BadTimeError as error:
                 found.reject(error.reason, error.detail)
                 return
-        self.read(message, found, body, source_id, ts_ms)
+        self._read_planned(message, found, body, source_id, ts_ms, plan, "", None, 0)
 
     def read(
         self,
@@ -152,6 +152,20 @@ class PlainValues:
     ) -> None:
         """The values of an object. unit: what stands for all of them outside."""
         plan = (None if prefix else self._plans.get(tuple(body))) or self._plan(prefix, body)
+        self._read_planned(message, found, body, source_id, ts_ms, plan, prefix, unit, depth)
+
+    def _read_planned(
+        self,
+        message: Message,
+        found: Found,
+        body: dict[str, Any],
+        source_id: str,
+        ts_ms: int | None,
+        plan: _Plan,
+        prefix: str,
+        unit: str | None,
+        depth: int,
+    ) -> None:
         start = len(found.values)
         for key, name, plainly, factor, offset, unit_key, dimension in plan.known:
             raw = body[key]

@@ -19,6 +19,9 @@ def timed(
     as they are and that time. time_of: the time in one value's metadata, None where there is none."""
     if type(metadata) is not dict or depth >= _DEEPEST:
         return reported, None
+    shared = _shared(reported, metadata, time_of)
+    if shared is not None:
+        return reported, shared
     times: dict[str, Any] = {}
     for key, value in reported.items():
         about = metadata.get(key)
@@ -40,9 +43,9 @@ def timed(
     for key, value in reported.items():
         time = times.get(key)
         if key in nested:
-            made[key], shared = timed(value, metadata[key], time_of, depth + 1)
-            if shared is not None:
-                made[key] = _each_with(made[key], shared)
+            made[key], inner_time = timed(value, metadata[key], time_of, depth + 1)
+            if inner_time is not None:
+                made[key] = _each_with(made[key], inner_time)
         elif time is None:
             made[key] = value
         elif type(value) is dict:
@@ -50,6 +53,20 @@ def timed(
         else:
             made[key] = {"value": value, "ts": time}
     return made, None
+
+
+def _shared(reported: dict[str, Any], metadata: dict[str, Any], time_of: Callable[[dict[str, Any]], Any]) -> Any:
+    """The one time of all values; None: they differ, or it takes a closer look to tell."""
+    shared = None
+    for key, value in reported.items():
+        about = metadata.get(key)
+        if type(value) is dict or type(about) is not dict or key in TIME_KEYS:
+            return None
+        time = time_of(about)
+        if time is None or (shared is not None and time != shared):
+            return None
+        shared = time
+    return shared
 
 
 def _each_with(values: dict[str, Any], time: Any) -> dict[str, Any]:

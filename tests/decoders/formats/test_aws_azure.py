@@ -60,9 +60,10 @@ def test_documents_made_at_random() -> None:
             return [made(depth + 1) for _ in range(rng.randrange(3))]
         return {key: made(depth + 1) for key in rng.sample(keys, rng.randrange(9))}
 
-    for _ in range(1500):
+    reader = AwsAzure(Options(), SourceState())
+    for _ in range(3000):
         with contextlib.suppress(UnreadableError):
-            read(rng.choice(TOPICS), json.dumps(made(0)).encode())
+            read(rng.choice(TOPICS), json.dumps(made(0)).encode(), reader)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
