@@ -40,6 +40,7 @@ _ALIASES = {
     "TempC_SHT": "temperature", "TempC_SHT31": "temperature", "TempC_SHT41": "temperature",  # Dragino, inside the case
     "sensorTemperature": "temperature", "targetTemperature": "target_temperature",  # MClimate
     "operationalMode": "mode", "operational_mode": "mode",
+    "temperatureSensor": "temperature", "temperature_sensor": "temperature",  # ChirpStack's examples
 }  # fmt: skip
 _NEUTRAL = frozenset(
     {"data", "values", "value", "object", "payload", "decoded", "measurements", "readings", "telemetry"}

@@ -124,6 +124,7 @@ _LENGTHS: dict[int, int] = {
 _length = _LENGTHS.get
 
 _THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5, 0x0990, 0x0B90})
+_THERMOSTAT_MODELS = ("wt10", "wt20", "wt21")
 _NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
 _AIR, _AIR_MODELS = frozenset({0x0468, 0x049A}), ("em300", "em320", "am10", "am30", "am31")
 _RECORDS = frozenset({0x20CE, 0x21CE})
@@ -239,7 +240,7 @@ def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> d
                 found["temperature_control_mode"] = _MODES[frame[at]]
                 if key & 0xFF == _MODE_AND_TARGET_SET:
                     found["target_temperature"] = _tenths(frame, at + 1)
-    if _TARGET in headers and "wt" not in model:
+    if _TARGET in headers and not any(series in model for series in _THERMOSTAT_MODELS):
         seen = frozenset(headers)
         if seen.isdisjoint(_THERMOSTAT) or not seen.isdisjoint(_NO_THERMOSTAT):
             return None

@@ -134,6 +134,7 @@ def test_usual_names() -> None:
         return [(each.quantity, each.value, each.name) for each in usual(codec)]
 
     assert read({"temperature_3": 20}) == [("room_c", 20.0, "temperature_3")]
+    assert read({"temperatureSensor": 25, "humiditySensor": 32}) == [("room_c", 25.0, "temperatureSensor")]
     assert read({"temperatureSensor": {"2": 21.5}}) == [("room_c", 21.5, "temperatureSensor.2")]
     assert read({"operationalMode": "Cooling", "mode": 2, "work_mode": "DS18B20"}) == [("mode", 1.0, "operationalMode")]
     assert read({"energy": 5, "energy_unit": "MWh"}) == [("register", 5000.0, "energy")]
