@@ -113,13 +113,12 @@ class Mapper:
         if plan.each is None:
             return [(item,) for item in root] if plan.is_list_split and type(root) is list else [(root,)]
 
-        def misplaced(step: Every, node: Any) -> None:
+        problems: list[tuple[Every, Any]] = []
+        trails = spread([(root,)], plan.each.steps, problems)
+        for step, node in problems:
             expected = "a list" if step is Every.ITEM else "an object"
-            found.reject(
-                "malformed", f"{plan.each and plan.each.text}: expected {expected} at {step.value}, found {shown(node)}"
-            )
-
-        return spread([(root,)], plan.each.steps, misplaced)
+            found.reject("malformed", f"{plan.each.text}: expected {expected} at {step.value}, found {shown(node)}")
+        return trails
 
     def _element(self, trail: Trail, topic: _Topic, received_ms: int, found: Found) -> bool:
         """Whether there was something to say, be it good or bad."""

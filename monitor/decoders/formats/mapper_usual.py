@@ -24,15 +24,15 @@ __all__ = ["ID_KEYS", "TIME_KEYS", "Shape", "Usual", "id_text", "move"]
 ID_KEYS = (
     "meter_id", "meterid", "device_id", "deviceid", "dev_id", "devid", "dev_eui", "deveui", "sn", "serial",
     "serial_number", "serialnumber", "serial_no", "serialno", "meter_no", "meterno", "meter_number", "meternumber",
-    "meter_sn", "metersn", "device_sn", "devicesn", "unique_id", "uid", "uuid", "imei", "mac", "address", "addr", "id",
+    "meter_sn", "metersn", "device_sn", "devicesn", "unique_id", "uid", "uuid", "imei", "mac", "id",
     "meter", "device", "dev", "device_name", "devicename", "meter_name", "metername", "name",
 )  # fmt: skip
-"""In lower case; the first that an object has counts."""
+"""In lower case; the first that an object has counts. An address is none: every gateway has a meter at address 1."""
 TIME_KEYS = (
     "ts", "timestamp", "time_stamp", "time", "datetime", "date_time", "ts_ms", "timestamp_ms", "time_ms", "timestampms",
     "measured_at", "measuredat", "sampled_at", "recorded_at", "read_at", "reading_time", "readingtime", "sample_time",
     "sampletime", "measure_time", "collect_time", "collecttime", "event_time", "eventtime", "device_time",
-    "devicetime", "utc_time", "utctime", "utc", "epoch", "created_at", "createdat", "reported_at", "date",
+    "devicetime", "utc_time", "utctime", "epoch", "created_at", "createdat", "reported_at",
 )  # fmt: skip
 _WRAPPERS = frozenset((
     "data", "payload", "values", "value", "reading", "readings", "measurement", "measurements", "measures", "fields",

@@ -79,14 +79,10 @@ def over_many(read: Read, steps: tuple[Step, ...]) -> Read:
     """The same value at many places of an element; `read` sees trails made longer by `steps`."""
 
     def each(found: Found, source_id: str, trail: Trail, ts_ms: int | None, topic: Any) -> bool:
-        results = [read(found, source_id, place, ts_ms, topic) for place in spread([trail], steps, _nothing)]
+        results = [read(found, source_id, place, ts_ms, topic) for place in spread([trail], steps, [])]
         return any(results)
 
     return each
-
-
-def _nothing(step: object, node: object) -> None:
-    """What is no list cannot be gone over: the same as if it were not there."""
 
 
 def _label(rule: Rule, trail: Trail, topic: Any) -> str:
