@@ -1,20 +1,217 @@
-"""To be written."""
+"""DSMR P1: telegrams of Dutch, Belgian and other smart meters as they are, or what bridges make of them.
+
+A telegram with a wrong checksum is rejected whole. The equipment identifier is the id, as it was sent (hexadecimal
+digits); gas, water, heat and further electricity meters on the channels have their own id and time. Tariffs add up, so
+it does not matter that tariff 1 is the low one in the Netherlands and the high one in Belgium. The letter behind a time
+says summer (S) or winter (W): of Central Europe, or of the source's timezone where there is one. Times of versions 2
+and 3 have no letter and need a timezone. For what bridges make of telegrams see `dsmr_bridges`.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+
+from monitor.decoders.formats.dsmr_bridges import Bridges
+from monitor.decoders.formats.dsmr_telegram import Channel, Number, Telegram, telegrams
+from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import Options
+from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.times import BadTimeError, LocalClock
+from monitor.decoders.units import UNITS, Unit, unit_of
+from monitor.decoders.values import Found, Measured, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["DsmrP1"]
+__all__ = ["DsmrP1", "P1Clock"]
+
+_LONGEST_ID = 128
+_TIME_CHARS = 12
+_NEVER = b"63252525252"
+"""How meters write the time of a channel that has never been read."""
+_CACHED_TIMES = 500
+_CENTRAL_EUROPE_MS = 3_600_000
+_UNITS: dict[bytes, Unit] = {unit.encode(): UNITS[unit] for unit in ("kWh", "Wh", "kW", "W", "m3", "GJ", "MJ", "MWh")}
+_USUAL_UNITS: dict[Measured, bytes] = {
+    "register": b"kWh",
+    "export_register": b"kWh",
+    "power_kw": b"kW",
+    "gas_m3": b"m3",
+    "water_m3": b"m3",
+}
+_KINDS: dict[bytes, Measured] = {
+    b"2": "register",
+    b"3": "gas_m3",
+    b"4": "heat_kwh",
+    b"6": "water_m3",
+    b"7": "water_m3",
+    b"12": "heat_kwh",
+    b"13": "heat_kwh",
+    b"21": "water_m3",
+    b"22": "water_m3",
+}
+"""Device types of EN 13757-3 (0-n:24.1.0), in decimal. Those of heat also count cold in some houses."""
+
+
+class P1Clock:
+    """Times as P1 telegrams write them: `YYMMDDhhmmss`, and S or W for summer and winter."""
+
+    def __init__(self, options: Options, state: SourceState) -> None:
+        self._clock = LocalClock(options.timezone, state)
+        self._winter_ms = _CENTRAL_EUROPE_MS
+        if options.timezone is not None:
+            moment = dt.datetime(2026, 1, 1, tzinfo=options.timezone)
+            offset = (moment.utcoffset() or dt.timedelta()) - (moment.dst() or dt.timedelta())
+            self._winter_ms = offset // dt.timedelta(milliseconds=1)
+        self._known: dict[bytes, int] = {}
+
+    def ms(self, raw: bytes, key: str, received_ms: int, found: Found) -> int:
+        """UTC ms. key: whose times are in order, for those without a letter. Raises BadTimeError."""
+        ts_ms = self._known.get(raw)
+        if ts_ms is not None:
+            return ts_ms
+        digits, letter = raw[:_TIME_CHARS], raw[_TIME_CHARS:]
+        if len(digits) != _TIME_CHARS or not digits.isdigit() or letter not in (b"", b"S", b"W"):
+            raise BadTimeError(f"{shown(raw)} is no time of a telegram")
+        year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, _TIME_CHARS, 2))
+        try:
+            naive = dt.datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001  # the letter is the zone
+        except ValueError:
+            raise BadTimeError(f"{shown(raw)} is no time of a telegram") from None
+        if not letter:
+            return self._clock.ms(naive, key, received_ms, found)
+        wall_ms = (naive - dt.datetime(1970, 1, 1)) // dt.timedelta(milliseconds=1)  # noqa: DTZ001  # the wall clock's own count
+        ts_ms = wall_ms - self._winter_ms - (3_600_000 if letter == b"S" else 0)
+        if len(self._known) >= _CACHED_TIMES:
+            self._known.clear()
+        self._known[raw] = ts_ms
+        return ts_ms
 
 
 class DsmrP1:
-    """Format `dsmr_p1`."""
+    """Format `dsmr_p1`. State: tariffs and meters' numbers that come in topics of their own, a local clock's order."""
 
     def __init__(self, options: Options, state: SourceState) -> None:
-        pass
+        self._clock = P1Clock(options, state)
+        self._bridges = Bridges(options, state, self._clock, self._read_telegrams)
 
     def read(self, message: Message, found: Found) -> None:
-        raise UnreadableError("this format is not read yet")
+        payload = message.payload
+        if payload[:1] == b"/" or (b"{" not in payload[:200] and b"\n" in payload):
+            self._read_telegrams(payload, message, found)
+        else:
+            self._bridges.read(message, found)
+
+    def _read_telegrams(self, payload: bytes, message: Message, found: Found) -> None:
+        wrong: UnreadableError | None = None
+        number = 0
+        for telegram in telegrams(payload):
+            if isinstance(telegram, UnreadableError):
+                wrong = telegram
+                found.reject(telegram.reason, telegram.detail)
+                continue
+            number += 1
+            self._take(telegram, message, found)
+        if not number:
+            raise wrong or UnreadableError("no telegram in it")
+
+    def _take(self, telegram: Telegram, message: Message, found: Found) -> None:
+        source_id = _id(telegram.number) or message.topic
+        if telegram.totals or telegram.tariffs:
+            try:
+                ts_ms = self._clock.ms(telegram.time, source_id, message.received_ms, found) if telegram.time else None
+            except BadTimeError as error:
+                found.reject(error.reason, f"{shown(source_id)}: {error.detail}")
+            else:
+                _add_electricity(telegram, source_id, ts_ms, found)
+        for key, channel in telegram.channels.items():
+            self._add_channel(f"{source_id}/{key}", channel, message, found)
+        if not (telegram.totals or telegram.tariffs or telegram.channels):
+            found.ignore("no_reading")
+
+    def _add_channel(self, of_place: str, channel: Channel, message: Message, found: Found) -> None:
+        reading = channel.reading
+        if reading is None:
+            return
+        code, number, _ = reading
+        if number is None or channel.time.startswith(_NEVER):
+            found.ignore("no_value")
+            return
+        quantity = _KINDS.get(channel.kind, "gas_m3" if code.endswith("24.3.0") else None)
+        if quantity is None:
+            found.ignore("unknown_media")
+            return
+        source_id = _id(channel.number) or of_place
+        try:
+            ts_ms = self._clock.ms(channel.time, source_id, message.received_ms, found) if channel.time else None
+        except BadTimeError as error:
+            found.reject(error.reason, f"{shown(source_id)} {code}: {error.detail}")
+            return
+        value = _in_unit(reading, quantity, source_id, found)
+        if value is not None:
+            found.add(source_id, quantity, value, ts_ms, code)
+
+
+def _id(raw: bytes) -> str:
+    return raw.decode("ascii", "replace") if len(raw) <= _LONGEST_ID else ""
+
+
+def _in_unit(number: Number, quantity: Measured, source_id: str, found: Found) -> float | None:
+    code, value, raw_unit = number
+    if value is not None and value == value and _USUAL_UNITS.get(quantity) == raw_unit:
+        return value
+    if value is None:
+        found.ignore("no_value")
+        return None
+    if value != value:
+        found.reject("bad_value", f"{shown(source_id)} {code}: no number")
+        return None
+    unit = _UNITS.get(raw_unit) or unit_of(shown(raw_unit))
+    if unit is None or unit.dimension != DIMENSIONS[quantity]:
+        found.reject("unknown_unit", f"{shown(source_id)} {code}: {value!r} with unit {shown(raw_unit)}")
+        return None
+    return value * unit.factor
+
+
+def _add_electricity(telegram: Telegram, source_id: str, ts_ms: int | None, found: Found) -> None:
+    totals = telegram.totals
+    for quantity in ("register", "export_register"):
+        measured: Measured = "register" if quantity == "register" else "export_register"
+        total = totals.get(quantity)
+        value = None if total is None else _in_unit(total, measured, source_id, found)
+        if total is not None and value is not None:
+            found.add(source_id, measured, value, ts_ms, total[0])
+            continue
+        tariffs = telegram.tariffs.get(quantity)
+        if not tariffs:
+            continue
+        parts = {
+            part: energy_kwh
+            for part, number in tariffs.items()
+            if (energy_kwh := _in_unit(number, measured, source_id, found)) is not None
+        }
+        # Whole telegrams need no memory of their tariffs; one with a single register may be one of several.
+        if len(parts) < len(tariffs):  # the sum of the others would look like a register set back
+            found.ignore("partial")
+        elif len(parts) > 1:
+            found.add(source_id, measured, sum(parts.values()), ts_ms, next(iter(tariffs.values()))[0])
+        else:
+            for part, energy_kwh in parts.items():
+                found.add_part(source_id, measured, part, energy_kwh, ts_ms, tariffs[part][0])
+    _add_power(totals, source_id, ts_ms, found)
+
+
+def _add_power(totals: dict[str, Number], source_id: str, ts_ms: int | None, found: Found) -> None:
+    """Import minus export; net power where the meter has nothing else."""
+    power_kw: float | None = None
+    code = ""
+    for name, sign in (("import", 1.0), ("export", -1.0), ("net", 1.0)):
+        number = totals.get(name)
+        if number is None or (name == "net" and code):
+            continue
+        value = _in_unit(number, "power_kw", source_id, found)
+        if value is None:
+            return
+        power_kw = sign * value + (power_kw or 0.0)
+        code = code or number[0]
+    if power_kw is not None:
+        found.add(source_id, "power_kw", power_kw, ts_ms, code)
