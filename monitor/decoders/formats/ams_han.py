@@ -278,6 +278,9 @@ def _add_register(
         return
     parts = [(each, _number(raw, each, source_id, found)) for each, raw in tariffs]
     if any(number for _, number in parts):
+        if any(number is None and raw is not None for (_, number), (_, raw) in zip(parts, tariffs, strict=True)):
+            found.ignore("partial")  # the sum of the others would look like a register set back
+            return
         for each, number in parts:
             if number is not None:
                 found.add_part(source_id, quantity, each[-2:].lower(), number, ts_ms, each)

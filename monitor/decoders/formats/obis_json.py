@@ -204,6 +204,8 @@ class ObisJson:
             for key, name, raw in measured
             if (entry := self._entry(key, name, raw, source_id, default, message, found)) is not None
         ]
+        if len(entries) < len(measured):
+            entries = _without_half_sums(entries, measured, found)
         _add(source_id, entries, found, alone=len(measured) > 1)
 
     def _entry(
@@ -294,6 +296,16 @@ def _add(source_id: str, entries: list[_Entry], found: Found, *, alone: bool) ->
             power = of_import._replace(value=power.value + meaning.sign * value)
     if power is not None:
         found.add(source_id, "power_kw", power.value, power.ts_ms, power.name)
+
+
+def _without_half_sums(entries: list[_Entry], measured: list[tuple[_Key, str, Any]], found: Found) -> list[_Entry]:
+    """Without tariffs of which one was lost: the sum of the others would look like a register set back."""
+    given = {name for name, _, _, _ in entries}
+    lost = {key.meaning.quantity for key, name, _ in measured if key.meaning and key.meaning.part and name not in given}
+    kept = [entry for entry in entries if not (entry.meaning.part and entry.meaning.quantity in lost)]
+    if len(kept) < len(entries):
+        found.ignore("partial")
+    return kept
 
 
 def _id_of(pairs: list[tuple[_Key, str, Any]], envelope: dict[str, Any], topic: str) -> str:

@@ -220,10 +220,19 @@ class Wmbusmeters:
                 known = [*known, quantity]
                 self._state.put("totals/" + source_id, known)
         parts: dict[Measured, list[tuple[str, str, float]]] = {}
+        lost: set[Measured] = set()
         for key, (quantity, factor, _, part, _) in plan.parts:
-            if quantity not in known and (number := _number(body, key, source_id, found)) is not None:
+            if quantity in known:
+                continue
+            number = _number(body, key, source_id, found)
+            if number is None:
+                lost.add(quantity)
+            else:
                 parts.setdefault(quantity, []).append((part, key, number * factor))
         for quantity, registers in parts.items():
+            if quantity in lost:  # the sum of the others would look like a register set back
+                found.ignore("partial")
+                continue
             if not any(number for _, _, number in registers):
                 found.ignore("no_value")  # tariffs that the meter has but does not use
                 continue
