@@ -33,6 +33,8 @@ def is_id(raw: object) -> bool:
 
 def number_of(found: Found, raw: object, source_id: str, name: str) -> float | None:
     """The number; None where there is none, which is then ignored, or where it is wrong, which is then rejected."""
+    if type(raw) is int and -_LARGEST < raw < _LARGEST:
+        return float(raw)
     try:
         number = to_number(raw)
     except ValueError:
