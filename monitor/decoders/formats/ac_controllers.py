@@ -61,7 +61,8 @@ class AcControllers:
             return lambda message, found: self._faikin.read(message, levels, found)
         if last in COMMAND_LEVELS or "cmnd" in levels or before in ("commands", "set", "cmnd", "control"):
             return _ignoring("command")
-        if len(levels) > 2 and (before in heishamon.GROUPS or levels[-3] == "s0"):
+        is_value = before in heishamon.GROUPS and last[:1].isupper() and last not in gree.MHI
+        if len(levels) > 2 and (is_value or levels[-3] == "s0"):  # a unit may be called `main`, too
             group, name = ("s0", before) if levels[-3] == "s0" else (before, last)
             root = "/".join((*levels[:-2], last) if group == "s0" else levels[:-2])
             return lambda message, found: self._heishamon.read(message, root, group, name, found)

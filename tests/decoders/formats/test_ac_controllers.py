@@ -65,6 +65,12 @@ def test_a_value_of_any_type_leaves_its_neighbours(key: str, raw: Any) -> None:
         assert {each for each in good if each[0] != lost} <= set(values(found))
 
 
+def test_a_unit_may_be_called_as_a_heat_pumps_group() -> None:
+    assert values(read("mitsubishi2mqtt/main/state", b'{"roomTemperature": 21}')) == [("room_c", 21.0)]
+    assert values(read("gree/main/mode/get", b"cool")) == [("mode", 1.0)]
+    assert values(read("home/main/Power", b"On")) == [("on", 1.0)]
+
+
 def test_one_broken_topic_too_many_is_forgotten() -> None:
     state = SourceState()
     found = Found(state)
