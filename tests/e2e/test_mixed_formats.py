@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -127,7 +128,7 @@ def step_messages(ts_ms: int, step: int) -> Iterator[tuple[str, bytes | str]]:
     yield "meters/gw/native", json.dumps({"ts": ts_ms, "register": kwh("native", step)})
     if step == 0:
         yield "spBv1.0/site/NBIRTH/node", birth(ts_ms, seq=0, bd_seq=1)
-        metrics = {
+        metrics: dict[int, tuple[str, str, float | str]] = {
             1: ("Active Energy Import", "kWh", kwh("edge", step)),
             2: ("Setpoint", "°C", 20.0),
             3: ("Mode", "", "cool"),
@@ -175,8 +176,11 @@ def expected(steps: int) -> dict[str, float]:
 
 def test_many_makes_on_one_broker(tmp_path: Path) -> None:
     start_ms = (time.time_ns() // 1_000_000 // QUARTER_MS - STEPS - 1) * QUARTER_MS
-    with Mosquitto(tmp_path / "broker") as broker, Publisher(broker.port) as publisher:
+    with ExitStack() as stack:
+        broker = stack.enter_context(Mosquitto(tmp_path / "broker"))
+        publisher = stack.enter_context(Publisher(broker.port))
         host = Host(broker.port, "spBv1.0/site/NCMD/#")
+        stack.callback(host.close)
         control = "/devices/mercury/controls/Total energy"
         publisher.publish(f"{control}/meta", '{"type": "power_consumption", "readonly": true}', retain=True)
         publisher.publish(control, "55.5", retain=True)
@@ -184,56 +188,56 @@ def test_many_makes_on_one_broker(tmp_path: Path) -> None:
         sections: dict[str, Any] = {"sources": SOURCES}
         monitor = Monitor(tmp_path, broker.url, **sections)
         configure(monitor)
-        with monitor:
-            for step in range(KILLED_AFTER + 1):
-                for topic, payload in step_messages(start_ms + step * QUARTER_MS, step):
-                    publisher.publish(topic, payload)
-                publisher.settle()
-            monitor.until(lambda: energy(monitor) == expected(KILLED_AFTER), "the first half adds up")
-            broker.save()
-            monitor.kill()
-            monitor.start()
-            for step in range(KILLED_AFTER + 1, STEPS + 1):
-                for topic, payload in step_messages(start_ms + step * QUARTER_MS, step):
-                    publisher.publish(topic, payload)
-            publisher.publish(control, "56.0")
+        monitor.start()
+        stack.callback(monitor.kill)
+        for step in range(KILLED_AFTER + 1):
+            for topic, payload in step_messages(start_ms + step * QUARTER_MS, step):
+                publisher.publish(topic, payload)
             publisher.settle()
-            monitor.until(lambda: energy(monitor) == expected(STEPS), "all of it adds up")
-            # what the broker had kept was no reading; what came fresh is one
-            monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") > 0, "counted")
-            events = monitor.rows("SELECT rule, device, start_ms FROM events WHERE state <> 'withdrawn'")
-            assert events == [("ac_cool_setpoint", "unit", start_ms)]
-            assert monitor.rows("SELECT reason, detail FROM quarantine") == []
-            assert host.heard.empty(), "the aliases outlived the kill: nobody had to be born again"
+        monitor.until(lambda: energy(monitor) == expected(KILLED_AFTER), "the first half adds up")
+        broker.save()
+        monitor.kill()
+        monitor.start()
+        for step in range(KILLED_AFTER + 1, STEPS + 1):
+            for topic, payload in step_messages(start_ms + step * QUARTER_MS, step):
+                publisher.publish(topic, payload)
+        publisher.publish(control, "56.0")
+        publisher.settle()
+        monitor.until(lambda: energy(monitor) == expected(STEPS), "all of it adds up")
+        # what the broker had kept was no reading; what came fresh is one
+        monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") > 0, "counted")
+        events = monitor.rows("SELECT rule, device, start_ms FROM events WHERE state <> 'withdrawn'")
+        assert events == [("ac_cool_setpoint", "unit", start_ms)]
+        assert monitor.rows("SELECT reason, detail FROM quarantine") == []
+        assert host.heard.empty(), "the aliases outlived the kill: nobody had to be born again"
 
-            # A message that went missing: the node is asked to be born again, once.
-            late_ms = start_ms + STEPS * QUARTER_MS + 1000
-            for _ in range(2):
-                values: dict[int, float | str] = {1: 5000.0}
-                publisher.publish("spBv1.0/site/DDATA/node/panel", data(late_ms, seq=100, values=values))
-            publisher.settle()
-            assert host.heard.get(timeout=30) == "spBv1.0/site/NCMD/node"
+        # A message that went missing: the node is asked to be born again, once.
+        late_ms = start_ms + STEPS * QUARTER_MS + 1000
+        for _ in range(2):
+            values: dict[int, float | str] = {1: 5000.0}
+            publisher.publish("spBv1.0/site/DDATA/node/panel", data(late_ms, seq=100, values=values))
+        publisher.settle()
+        assert host.heard.get(timeout=30) == "spBv1.0/site/NCMD/node"
 
-            # A new plug: quarantined once, offered as a row, pasted, read.
-            for step in range(3):
-                local = dt.datetime.fromtimestamp(start_ms / 1000 + step, ZoneInfo("Asia/Ho_Chi_Minh"))
-                payload = json.dumps({"Time": local.replace(tzinfo=None).isoformat(), "ENERGY": {"Total": 7.5 + step}})
-                publisher.publish("tele/new plug/SENSOR", payload)
-            publisher.settle()
-            waiting = "SELECT COUNT(*) FROM unmapped"
-            monitor.until(lambda: monitor.number(waiting) == 1, "the new id is noted")
-            assert monitor.rows("SELECT reason FROM quarantine") == [("unknown_device",)]
-            command = [sys.executable, "-m", "monitor", "devices", "--config", str(monitor.config), "--unmapped"]
-            listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-            (row,) = [line for line in listed if not line.startswith("#")]
-            assert row == "new plug,B1,meter,total,plugs,new plug,,"
-            configure(monitor, f"{row}\n")
-            reloads = monitor.metric("reloads_total", outcome="ok")
-            monitor.reload()
-            monitor.until(lambda: monitor.metric("reloads_total", outcome="ok") > reloads, "reloaded")
-            accepted = monitor.metric("readings_total", outcome="accepted")
+        # A new plug: quarantined once, offered as a row, pasted, read.
+        for step in range(3):
+            local = dt.datetime.fromtimestamp(start_ms / 1000 + step, ZoneInfo("Asia/Ho_Chi_Minh"))
+            payload = json.dumps({"Time": local.replace(tzinfo=None).isoformat(), "ENERGY": {"Total": 7.5 + step}})
             publisher.publish("tele/new plug/SENSOR", payload)
-            publisher.settle()
-            monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == accepted + 1, "it is read")
-            monitor.terminate(STOP_WITHIN_S)
-        host.close()
+        publisher.settle()
+        waiting = "SELECT COUNT(*) FROM unmapped"
+        monitor.until(lambda: monitor.number(waiting) == 1, "the new id is noted")
+        assert monitor.rows("SELECT reason FROM quarantine") == [("unknown_device",)]
+        command = [sys.executable, "-m", "monitor", "devices", "--config", str(monitor.config), "--unmapped"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        (row,) = [line for line in listed if not line.startswith("#")]
+        assert row == "new plug,B1,meter,total,plugs,new plug,,"
+        configure(monitor, f"{row}\n")
+        reloads = monitor.metric("reloads_total", outcome="ok")
+        monitor.reload()
+        monitor.until(lambda: monitor.metric("reloads_total", outcome="ok") > reloads, "reloaded")
+        accepted = monitor.metric("readings_total", outcome="accepted")
+        publisher.publish("tele/new plug/SENSOR", payload)
+        publisher.settle()
+        monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == accepted + 1, "it is read")
+        monitor.terminate(STOP_WITHIN_S)
