@@ -85,12 +85,16 @@ class SeenUplinks:
         key = "fcnt/" + source_id
         counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
         check = zlib.crc32(content.encode("utf-8", "backslashreplace")) if isinstance(content, str) else 0
-        seen: list[list[int]] = self._state.get(key) or []
-        for other, other_check, at_ms in seen:
-            if other == counted and other_check == check and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS:
-                return True
-        seen.append([counted, check, ts_ms])
+        what = f"{counted}/{check}"
+        known: tuple[list[str], list[int]] = self._state.get(key) or ([], [])
+        seen, times = known
+        if what in seen and any(
+            each == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS for each, at_ms in zip(seen, times, strict=True)
+        ):
+            return True
+        seen.append(what)
+        times.append(ts_ms)
         if len(seen) > _REMEMBERED:
-            del seen[0]
-        self._state.put(key, seen)
+            del seen[0], times[0]
+        self._state.put(key, [seen, times])
         return False

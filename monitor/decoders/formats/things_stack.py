@@ -180,6 +180,9 @@ def _source_id(ids: _DeviceIds | None) -> str:
 
 def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int | None, str]:
     """When the uplink was received, None if nothing says so, and the text that says it."""
+    raw = uplink.received_at
+    if type(raw) is str and raw:
+        return iso_ms(raw), raw
     for raw in (uplink.received_at, document.received_at):
         if isinstance(raw, str) and raw:
             return iso_ms(raw), raw
