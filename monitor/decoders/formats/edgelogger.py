@@ -11,17 +11,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.decoders.formats.plain_values import PlainValues, as_id, as_unit
+from monitor.decoders.formats.plain_values import PlainValues, as_id
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.times import BadTimeError
-from monitor.decoders.units import Dimension, unit_of
+from monitor.decoders.units import UNITS
 from monitor.decoders.values import Found, Measured, UnreadableError
 from monitor.ingest.message import Message
 
 __all__ = ["EdgeLogger"]
 
 _PHASES = ("phase_a", "phase_b", "phase_c")
-_REGISTERS: tuple[tuple[str, Measured], ...] = (("forward", "register"), ("reverse", "export_register"))
+_REGISTERS: tuple[tuple[str, Measured, str], ...] = (
+    ("forward", "register", "energy.active.forward"),
+    ("reverse", "export_register", "energy.active.reverse"),
+)
+"""Key, quantity, name."""
+_POWER_FACTORS = {text: unit.factor for text, unit in UNITS.items() if unit.dimension == "power"}
+_ENERGY_FACTORS = {text: unit.factor for text, unit in UNITS.items() if unit.dimension in ("energy", "power")}
+"""Unit → kWh in one of it; units of power among them: see above."""
 _NOT_READ = frozenset({"voltage", "current", "system"})
 
 
@@ -79,14 +86,14 @@ class EdgeLogger:
         registers = raw if type(raw) is dict else {"forward": raw}
         if "forward" not in registers and "total" in registers:
             registers = {**registers, "forward": registers["total"]}
-        factor = _factor(active.get("unit"), "energy", "power")
-        for direction, quantity in _REGISTERS:
+        factor = _factor(active.get("unit"), _ENERGY_FACTORS)
+        for direction, quantity, name in _REGISTERS:
             if direction in registers:
-                _add(found, device, quantity, registers[direction], factor, ts_ms, f"energy.active.{direction}")
+                _add(found, device, quantity, registers[direction], factor, ts_ms, name)
 
     def _read_power(self, found: Found, active: dict[str, Any], device: str, ts_ms: int | None) -> None:
         raw = active.get("value")
-        factor = _factor(active.get("unit"), "power")
+        factor = _factor(active.get("unit"), _POWER_FACTORS)
         if type(raw) is not dict:
             _add(found, device, "power_kw", raw, factor, ts_ms, "power.active")
         elif "total" in raw:
@@ -113,13 +120,9 @@ def _is_same(one: Any, other: Any) -> bool:
         return False
 
 
-def _factor(raw: object, *dimensions: Dimension) -> float | None:
+def _factor(raw: object, factors: dict[str, float]) -> float | None:
     """To kWh or kW; None for a unit that is neither. Without a unit it is what the documentation says: kWh, kW."""
-    text = as_unit(raw)
-    if text is None:
-        return 1.0
-    unit = unit_of(text)
-    return unit.factor if unit is not None and unit.dimension in dimensions else None
+    return factors.get(raw.strip()) if isinstance(raw, str) and raw else 1.0
 
 
 def _add(

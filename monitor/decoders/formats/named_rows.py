@@ -144,7 +144,9 @@ class NamedRows:
 def _has_rows(node: Any, depth: int = 0) -> bool:
     """Whether there is a list of objects in it."""
     if type(node) is list:
-        return any(type(each) is dict for each in node[:4])
-    if type(node) is dict and depth < _DEEPEST:
-        return any(_has_rows(value, depth + 1) for value in node.values() if type(value) in (dict, list))
+        return dict in map(type, node[:4])
+    if depth < _DEEPEST:
+        for value in node.values():
+            if type(value) in _NESTED and _has_rows(value, depth + 1):
+                return True
     return False

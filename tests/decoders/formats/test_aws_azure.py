@@ -61,7 +61,7 @@ def test_documents_made_at_random() -> None:
         return {key: made(depth + 1) for key in rng.sample(keys, rng.randrange(9))}
 
     reader = AwsAzure(Options(), SourceState())
-    for _ in range(3000):
+    for _ in range(1000):
         with contextlib.suppress(UnreadableError):
             read(rng.choice(TOPICS), json.dumps(made(0)).encode(), reader)
 
