@@ -212,13 +212,15 @@ class Values:
             self._state.put(key, mode)
 
     def _is_stale(self, meter: str, energy: float, power: Any, ts_ms: int | None, message: Message) -> bool:
-        """Whether an energy is repeated from the merged state. Remembers it if not."""
+        """Whether an energy is repeated from the merged state, or just older than the last. Remembers it if not."""
         if ts_ms is None:
             if message.retain:
                 return False  # no reading either
             ts_ms = message.received_ms
         key = "energy/" + meter
         last = self._state.get(key)
+        if last is not None and 0 < last[1] - ts_ms < _STALE_MS:
+            return True  # sent once more: whether it was stale is no longer known
         if (
             last is not None
             and last[0] == energy
