@@ -30,7 +30,8 @@ __all__ = ["AmsHan"]
 _LONGEST_ID = 128
 _CACHED_TOPICS = 1000
 _LONGEST_TOPIC = 200
-_KW = 0.001
+_W = 1000
+"""In a kW."""
 _LAST_LEVELS = frozenset(
     {"list1", "list2", "list3", "list4", "power", "energy", "realtime", "prices", "temperatures", "state", "sensor"}
 )
@@ -171,7 +172,7 @@ class AmsHan:
         except BadTimeError as error:
             found.reject(error.reason, f"{shown(source_id)} P: t: {error.detail}")
             return
-        found.add(source_id, "power_kw", ((drawn or 0.0) - (fed or 0.0)) * _KW, ts_ms, "P")
+        found.add(source_id, "power_kw", ((drawn or 0.0) - (fed or 0.0)) / _W, ts_ms, "P")
 
     def _read_plain(self, base: str, what: str, message: Message, found: Found) -> None:
         text = text_of(message.payload)
@@ -201,7 +202,7 @@ class AmsHan:
         is_out = what == "out" and number > 0
         if is_out != was_out:
             self._state.put(key, [meter, is_out])
-        power_kw = (number if what == "in" else -number) * _KW
+        power_kw = (number if what == "in" else -number) / _W
         found.add(source_id, "power_kw", power_kw, None, name)
 
 

@@ -34,10 +34,6 @@ class _Name(NamedTuple):
     part: str = ""
     is_net: bool = False
 
-    @property
-    def factor(self) -> float:
-        return UNITS[self.unit].factor
-
 
 def _tariffs(pattern: str, quantity: Measured, unit: str, tariffs: tuple[str, ...] = ("1", "2")) -> dict[str, _Name]:
     return {pattern.format(each): _Name(quantity, unit, part=f"t{at + 1}") for at, each in enumerate(tariffs)}
@@ -74,6 +70,7 @@ NAMES: dict[str, _Name] = {
     "gas_meter_m3": _Name("gas_m3", "l"),
 }
 """A bridge's name → what it is, with the unit that the bridge's documentation gives."""
+_FACTORS = {unit: UNITS[unit].factor for unit in ("kWh", "Wh", "kW", "W", "m3", "l")}
 _IDS = ("serial", "equipment_id", "electricity_equipment_id", "equipmentId", "unique_id", "meter_id")
 _GAS_IDS = ("gas_equipment_id", "gas_unique_id")
 _GAS_TIMES = ("extra_device_timestamp", "gas_delivered_timestamp", "gas_timestamp")
@@ -173,6 +170,9 @@ class Bridges:
     def _time_ms(
         self, body: dict[str, Any], is_gas: bool, source_id: str, message: Message, found: Found
     ) -> int | None:
+        raw: Any = body.get("timestamp")
+        if not is_gas and type(raw) is int:
+            return epoch_ms(raw)
         for name in (*(_GAS_TIMES if is_gas else ()), *_TIMES):
             raw = body.get(name)
             if isinstance(raw, list) and len(raw) == 1 and isinstance(raw[0], dict):
@@ -244,7 +244,7 @@ def _first_id(body: dict[str, Any], names: tuple[str, ...]) -> str:
 def _value(raw: Any, meaning: _Name, source_id: str, name: str, found: Found) -> float | None:
     """In the quantity's unit. DSMR-API writes `[{"value", "unit"}]`."""
     if type(raw) is float and raw == raw:
-        return raw * meaning.factor
+        return raw * _FACTORS[meaning.unit]
     written = meaning.unit
     if isinstance(raw, list) and len(raw) == 1:
         raw = raw[0]

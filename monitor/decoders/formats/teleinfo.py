@@ -31,7 +31,8 @@ _LONGEST_ID = 64
 _ID_DIGITS = 12
 _CACHED_TOPICS = 1000
 _LONGEST_TOPIC = 200
-_KWH = 0.001
+_WH = 1000
+"""In a kWh. Divided by, since a product with 0.001 is not the nearest number to the decimal one."""
 _SEASONS = {"h": 1, "winter": 1, "e": 2, "summer": 2}
 """Letter or word of the season → hours ahead of UTC. Small letters: the meter doubts its clock."""
 _DATE_CHARS = 13
@@ -134,9 +135,9 @@ class Teleinfo:
             return True
         name = "EAST" if first is frame.EAST else "BASE" if second is None else "HCHC+HCHP"
         energy_wh = first.value if second is None else first.value + second.value
-        found.add(source_id, "register", energy_wh * _KWH, ts_ms, name)
+        found.add(source_id, "register", energy_wh / _WH, ts_ms, name)
         if frame.EAIT is not None:
-            found.add(source_id, "export_register", frame.EAIT.value * _KWH, ts_ms, "EAIT")
+            found.add(source_id, "export_register", frame.EAIT.value / _WH, ts_ms, "EAIT")
         return True
 
     def _place(self, topic: str) -> tuple[str, str, str]:
@@ -272,7 +273,7 @@ def _energy_kwh(raw: object, label: str, source_id: str, found: Found) -> float 
     if number is None:
         found.ignore("no_value")
         return None
-    return number * _KWH
+    return number / _WH
 
 
 def _id_of(raw: object) -> str:
