@@ -25,7 +25,10 @@ def lenient_json(payload: bytes) -> Any:
     try:
         return read_json(payload)
     except UnreadableError as error:
-        text = payload.decode("utf-8-sig", "replace")
+        try:
+            text = payload.decode("utf-8-sig")
+        except UnicodeDecodeError:  # with marks in place of what is wrong, two ids could become one
+            raise error from None
         if '"' not in text:
             text = text.translate(_TYPOGRAPHIC)
         text = _STRING_OR_COMMENT.sub(_strings_only, text)

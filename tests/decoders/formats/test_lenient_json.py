@@ -40,6 +40,11 @@ def test_what_is_cut_off_or_none_is_not_guessed(payload: str) -> None:
         lenient_json(payload.encode())
 
 
+def test_other_encodings_are_not_guessed() -> None:
+    with pytest.raises(UnreadableError):
+        lenient_json('{"水表": 1,}'.encode("gbk"))
+
+
 @pytest.mark.parametrize("part", ['\\"', '"', ",  ", ", ", "//", "/", "\\", '"\\', "[", '{"a":'])
 def test_takes_no_longer_than_the_payload_is_long(part: str) -> None:
     payload = (part * (200_000 // len(part))).encode()
