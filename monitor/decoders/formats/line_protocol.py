@@ -35,8 +35,8 @@ _ID_TAGS = (
     "thing", "device", "device_id", "deviceid", "device_name", "devicename", "id", "meter", "meter_id", "meterid",
     "meter_name", "meter_number", "serial", "serial_number", "serialnumber", "serial_no", "sn", "entity_id",
     "object_id", "dev_eui", "deveui", "mac", "uid", "uuid", "node", "node_id", "nodeid", "sensor_id", "groupaddress",
-    "item", "sensor", "name", "topic", "location", "room", "zone", "agent_host", "host", "hostname",
-    "source",
+    "item", "asset", "asset_id", "sensor", "name", "unit_id", "topic", "location", "room", "zone",
+    "agent_host", "host", "hostname", "source",
 )  # fmt: skip
 """Tags that name the meter, as words, the surest first."""
 _NAME_TAGS = (

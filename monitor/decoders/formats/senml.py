@@ -95,18 +95,21 @@ class SenML:
     def __init__(self, options: Options, state: SourceState) -> None:
         self._names = Names(options)
         self._fields = options.fields
-        self._cache: dict[tuple[str, str, str, str | None], _Target | None] = {}
+        self._known: dict[tuple[str, str], dict[tuple[str, str | None], _Target | None]] = {}
+        """By topic and base name, then by name and unit."""
+        self._count = 0
 
     def read(self, message: Message, found: Found) -> None:
         records = records_of(message.payload)
         for record in records:
             if record.bver is not UNSET:
                 _check_version(record.bver)
-        topic, cache = message.topic, self._cache
+        topic = message.topic
         base_name, base_unit, base_s, base_value, base_sum = "", None, 0.0, 0.0, 0.0
         bare_ms: int | None = None
         ts_ms: int | None
         is_bare_known = False
+        known = self._of_base(topic, base_name)
         for bn, bt, bu, bv, bs, _, n, u, v, vs, vb, sum_, t in map(members, records):
             if bn is not UNSET or bt is not UNSET or bu is not UNSET or bv is not UNSET or bs is not UNSET:
                 try:
@@ -119,13 +122,14 @@ class SenML:
                     found.reject(error.reason, f"{error.detail}; what comes after it is lost")
                     return
                 is_bare_known = False
+                known = known if bn is UNSET else self._of_base(topic, base_name)
             if v is UNSET and vs is UNSET and vb is UNSET and sum_ is UNSET and (bs is UNSET or n is UNSET):
                 continue  # base values for others, or data
             try:
-                name = "" if n is UNSET else n if type(n) is str and len(n) <= _LONGEST else _text(n, "n")
+                name = n if type(n) is str else "" if n is UNSET else _text(n, "n")
                 unit = base_unit if u is UNSET else _text(u, "u") or base_unit
-                key = topic, base_name, name, unit
-                target = cache[key] if key in cache else self._remember(key)
+                key = name, unit
+                target = known[key] if key in known else self._remember(topic, base_name, _text(name, "n"), unit)
                 if target is None:
                     continue
                 if t is not UNSET:
@@ -153,6 +157,8 @@ class SenML:
             elif vs is not UNSET or vb is not UNSET:
                 self._names.add(found, source_id, shown_name, vb if vs is UNSET else vs, ts_ms, unit)
             if sum_ is not UNSET or (bs is not UNSET and v is UNSET and n is not UNSET):
+                if v is not UNSET and quantity != "power_kw" and unit not in _FLOWS:
+                    continue  # an integral of what is no rate
                 self._add_sum(found, target, 0.0 if sum_ is UNSET else sum_, base_sum, ts_ms)
 
     def _add(self, found: Found, target: _Target, raw: object, base_value: float, ts_ms: int | None) -> None:
@@ -200,10 +206,21 @@ class SenML:
         else:
             found.add(source_id, quantity, (number + base_sum) * per_unit, ts_ms, name)
 
-    def _remember(self, key: tuple[str, str, str, str | None]) -> _Target | None:
-        if len(self._cache) >= _CACHED:
-            self._cache.clear()
-        target = self._cache[key] = self._target(*key)
+    def _of_base(self, topic: str, base_name: str) -> dict[tuple[str, str | None], _Target | None]:
+        key = topic, base_name
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = {}
+            self._count += 1
+        if self._count >= _CACHED:
+            self._known, self._count = {key: known}, 1
+            known.clear()
+        return known
+
+    def _remember(self, topic: str, base_name: str, name: str, unit: str | None) -> _Target | None:
+        known = self._of_base(topic, base_name)
+        target = known[name, unit] = self._target(topic, base_name, name, unit)
+        self._count += 1
         return target
 
     def _target(self, topic: str, base_name: str, name: str, unit: str | None) -> _Target | None:

@@ -112,7 +112,7 @@ class SparkplugB:
 
     def _follow(self, place: _Place, payload: Payload, message: Message, found: Found) -> None:
         """What the sequence number says of messages before this one."""
-        if payload.seq is None:
+        if payload.seq is None or message.retain:  # what the broker kept is out of its order
             return
         is_birth = place.kind == "NBIRTH"
         order = self._sessions.follow(place.node, payload.seq, message, is_node_birth=is_birth)

@@ -122,7 +122,11 @@ def test_memory_of_names_is_bounded() -> None:
     for first in range(0, 24_000, 8_000):
         pack = [{"n": f"m{number}:power", "u": "W", "v": 1.5} for number in range(first, first + 8_000)]
         reader.read(Message("t", json.dumps(pack).encode(), False, ARRIVAL_MS, "main"), Found(state))
-    assert len(reader._cache) <= 10_000
+    assert sum(map(len, reader._known.values())) <= 10_000
+    for number in range(11_000):
+        pack = [{"bn": f"m{number}:", "n": "power", "u": "W", "v": 1.5}]
+        reader.read(Message("t", json.dumps(pack).encode(), False, ARRIVAL_MS, "main"), Found(state))
+    assert len(reader._known) <= 10_000
 
 
 @pytest.mark.parametrize(("seconds", "ts_ms"), [(268435455, None), (268435456, 268435456_000)])
