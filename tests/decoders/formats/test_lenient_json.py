@@ -47,7 +47,7 @@ def test_other_encodings_are_not_guessed() -> None:
 
 @pytest.mark.parametrize("part", ['\\"', '"', ",  ", ", ", "//", "/", "\\", '"\\', "[", '{"a":'])
 def test_takes_no_longer_than_the_payload_is_long(part: str) -> None:
-    payload = (part * (200_000 // len(part))).encode()
+    payload = (part * (50_000 // len(part))).encode()
     start = time.perf_counter()
     for lead in (b"", b'"', b"{,"):
         with pytest.raises(UnreadableError):
