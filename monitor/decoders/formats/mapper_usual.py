@@ -179,7 +179,11 @@ class Usual:
                 has_any |= self._inside(found, key, raw, source_id, ts_ms, received_ms, depth)
             elif type(raw) is str:
                 text, unit = plain_text(raw, None, self._decimal)
-                has_any |= add(found, source_id, key, text, ts_ms, unit)
+                if meaning is not None and unit is None and type(text) is float:
+                    found.add(source_id, meaning.quantity, text * meaning.factor + meaning.offset, ts_ms, key)
+                    has_any = True
+                else:
+                    has_any |= add(found, source_id, key, text, ts_ms, unit)
             elif type(raw) is not list and not (is_net and key in net):
                 has_any |= add(found, source_id, key, raw, ts_ms)
         if shape.value_key and shape.name_key and type(name := node[shape.name_key]) is str:
