@@ -14,6 +14,7 @@ from monitor import logs
 from monitor.assembly import open_service
 from monitor.config import load_registry, load_settings
 from monitor.decoders import native_scan
+from monitor.decoders.formats import crc16
 from monitor.detect.warm_up import warm_up
 from monitor.errors import MonitorError
 from monitor.registry import Registry
@@ -32,7 +33,10 @@ def run_service(config: Path, env: Mapping[str, str]) -> int:
         log.warning("configuration", problem=str(warning))
     # Until the handlers are there a SIGHUP would end the process; what it asks for is done anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    warm_up(lambda: log.info("compiling the kernels, once: this takes about a minute"), also=[native_scan.warm_up])
+    warm_up(
+        lambda: log.info("compiling the kernels, once: this takes about a minute"),
+        also=[native_scan.warm_up, crc16.warm_up],
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings, registry, env))
     return 0

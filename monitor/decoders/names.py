@@ -171,6 +171,7 @@ _SIGN = re.compile(r"(?<=\w)([+-])(?=$|[\s(\[])")
 _NO_WORD = re.compile(r"[\W_]+")
 _PART_OF_DAY = frozenset({"day", "night"})
 """Tariffs that alone may be something else: `energy_day` is today's on many devices."""
+_MEASURED = frozenset(quantity for quantity, dimension in DIMENSIONS.items() if dimension is not None)
 _COUNTED = frozenset({"register", "export_register", "water_m3", "gas_m3", "heat_kwh"})
 """What tariffs are of. `temperature_high` and `power_peak` are limits and maxima."""
 _LONGEST_NAME = 120
@@ -223,10 +224,18 @@ class Names:
     ) -> bool:
         """Put a value into `found` if its name means something; true then. Values that are none are ignored, wrong ones
         and those without a unit rejected."""
-        meaning = self.meaning(name, unit)
+        try:
+            meaning = self._cache[name, unit]
+        except KeyError:
+            meaning = self.meaning(name, unit)
         if meaning is None:
             return False
         quantity, factor, offset, tariff, is_unit_known = meaning
+        if (
+            type(raw) is float and is_unit_known and not tariff and quantity in _MEASURED and raw == raw
+        ):  # the usual way
+            found.add(source_id, quantity, raw * factor + offset, ts_ms, name)
+            return True
         if quantity == "mode":
             if raw is None:
                 found.ignore("no_value")

@@ -32,10 +32,10 @@ def read_json(payload: bytes) -> Any:
         document = json.loads(payload.decode("utf-8-sig").rstrip("\0"))
         if b"\\ud" in payload or b"\\uD" in payload:
             document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
-        return document
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UnreadableError(f"no JSON: {what}") from None
+    return document
 
 
 def text_of(payload: bytes) -> str:

@@ -53,7 +53,8 @@ def parse_iso(text: str) -> dt.datetime:
 
 def to_ms(moment: dt.datetime) -> int:
     """UTC ms of a time that knows its zone."""
-    return (moment - _EPOCH) // _MILLISECOND
+    since = moment - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000  # `//` takes twice as long
 
 
 def iso_ms(text: str) -> int:
