@@ -75,7 +75,14 @@ class SourceState:
         changed: dict[str, bytes | None] = {}
         for key in self._changed:
             value = self._values.get(key)
-            encoded = changed[key] = None if value is None else msgspec.msgpack.encode(value)
+            try:
+                encoded = None if value is None else msgspec.msgpack.encode(value)
+            except (OverflowError, TypeError, ValueError, RecursionError):
+                # A format's mistake, brought about by some payload: no reason for all other sources not to be saved.
+                del self._values[key]
+                encoded = None
+                self.evicted += 1
+            changed[key] = encoded
             self._resize(key, encoded)
         self._changed = {}
         while self._bytes > self._max_bytes and len(self._values) > 1:

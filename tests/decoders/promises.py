@@ -107,6 +107,7 @@ def restarted_each_time(
         reader = Reader(name, options, SourceState(stored))
         told.append(reader.read(message))
         merge(stored, reader.state.changes())
+        assert reader.state.evicted == 0, "something that cannot be written down"
     return told, stored
 
 

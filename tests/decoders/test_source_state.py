@@ -165,3 +165,24 @@ def test_an_earlier_larger_bound_is_corrected_by_the_next_entry() -> None:
     state.put("x", 1)
     state.changes()
     assert len(state) < 11
+
+
+def test_what_cannot_be_written_down_does_not_stop_the_rest() -> None:
+    state = SourceState()
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    for key, value in (
+        ("a", 10**30),
+        ("b", "\ud800"),
+        ("c", object()),
+        ("d", 5),
+        ("e", nested),
+        ("f", {"x": [-(10**30)]}),
+    ):
+        state.put(key, value)
+    assert state.changes() == {**dict.fromkeys("abcef"), "d": msgspec.msgpack.encode(5)}
+    assert len(state) == 1
+    assert state.evicted == 5
+    assert state.get("a") is None
+    assert state.changes() == {}

@@ -125,7 +125,9 @@ class SparkplugB:
         self._ask(place, message, found)
 
     def _birth(self, place: _Place, payload: Payload, message: Message, found: Found) -> None:
-        stamp = payload.timestamp if isinstance(payload.timestamp, int) else 0
+        stamp = payload.timestamp
+        if not isinstance(stamp, int) or not 0 <= stamp < 1 << 64:  # JSON may say anything
+            stamp = 0
         if place.kind == "NBIRTH":
             self._sessions.begin(place.node, payload.bd_seq(), stamp)
         self._sessions.declare(place.node, place.device, _rows(payload), stamp)

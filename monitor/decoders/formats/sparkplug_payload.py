@@ -49,6 +49,8 @@ _GOOD_QUALITY = range(192, 256)
 """OPC's quality, as the specification's property `Quality` has it: 0 is bad, 192 good, 500 stale."""
 _COMPRESSED = "SPBV1.0_COMPRESSED"
 _MAX_RATIO = 64
+_UINT64 = 1 << 64
+"""Integers of JSON are of any size, those of a protocol buffer are below this."""
 _MAX_DEPTH = 4
 _MAX_UNIT = 40
 _FLOAT32_FORMS = ("%.6g", "%.7g", "%.8g", "%.9g")
@@ -81,7 +83,7 @@ class Payload(NamedTuple):
     def bd_seq(self) -> int | None:
         """Which of its sessions a node means."""
         for metric in self.metrics:
-            if metric.name == "bdSeq" and isinstance(metric.value, int):
+            if metric.name == "bdSeq" and isinstance(metric.value, int) and 0 <= metric.value < _UINT64:
                 return int(metric.value)
         return None
 
@@ -180,7 +182,7 @@ def _read_json(payload: bytes) -> Payload | None:
     seq = raw.get("seq")
     if isinstance(seq, str) and seq.isascii() and seq.isdigit() and len(seq) < _MAX_UNIT:
         seq = int(seq)
-    is_seq = isinstance(seq, int) and not isinstance(seq, bool)
+    is_seq = isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _UINT64
     return Payload(_json_time(raw.get("timestamp")), seq if is_seq else None, list(_json_metrics(metrics)), topic)
 
 
@@ -204,7 +206,7 @@ def _json_metrics(metrics: list[Any], folder: str = "", stamp: Any = 0, depth: i
             continue
         name, alias = raw.get("name"), _json_time(raw.get("alias"))
         name = name if isinstance(name, str) else ""
-        alias = alias if isinstance(alias, int) and not isinstance(alias, bool) and 0 <= alias < 1 << 64 else None
+        alias = alias if isinstance(alias, int) and not isinstance(alias, bool) and 0 <= alias < _UINT64 else None
         if folder:
             name, alias = f"{folder}/{name}", None
         own_stamp = _json_time(raw.get("timestamp")) or stamp
@@ -225,7 +227,7 @@ def _json_metrics(metrics: list[Any], folder: str = "", stamp: Any = 0, depth: i
         datatype = raw.get("dataType", raw.get("datatype", raw.get("type")))
         if isinstance(datatype, str):
             datatype = _DATA_TYPES.get(datatype.lower(), 0)
-        elif not isinstance(datatype, int) or isinstance(datatype, bool):
+        elif not isinstance(datatype, int) or isinstance(datatype, bool) or not 0 <= datatype < _UINT64:
             datatype = 0
         unit, is_good = _json_properties(raw.get("properties"))
         yield Metric(name, alias, own_stamp, datatype, unit, is_good, kind, value)
