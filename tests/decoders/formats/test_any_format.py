@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -48,6 +49,7 @@ MOST_CACHED = 10_001
 """Entries of any dict or list of a format's own: what it may compute again."""
 LONG_IDS, LONG_ID_CHARS = 500, 50_000
 MOST_CACHED_CHARS = 8_000_000
+NUMBER_IN_JSON = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?(?=\s*[,\]}])")
 LEARNS_ITS_ID = frozenset({"ams_han"})
 """Formats that tell a message under a better id once a later message has named it."""
 
@@ -138,6 +140,22 @@ def test_messages_that_are_nearly_right(name: str) -> None:
             keeps_promises(name, mutated(name, Random(seed + step)))
 
     check()
+
+
+@pytest.mark.parametrize("name", WITH_FIXTURES)
+def test_numbers_of_any_size_can_be_remembered(name: str) -> None:
+    """JSON has integers that nothing else has."""
+    for sequence in fixtures(name):
+        for at, each in enumerate(sequence.messages[:6]):
+            for match in list(NUMBER_IN_JSON.finditer(each.payload))[:25]:
+                for other in (b"9" * 30, b"-" + b"9" * 30, b"9" * 400, b"1e999"):
+                    reader = Reader(name, sequence.options)
+                    for before in sequence.messages[max(0, at - 2) : at]:
+                        reader.read(before)
+                    payload = each.payload[: match.start()] + other + each.payload[match.end() :]
+                    reader.read(each._replace(payload=payload))
+                    reader.state.changes()
+                    assert reader.state.evicted == 0, payload[:1000]
 
 
 @pytest.mark.parametrize("name", WITH_FIXTURES)
