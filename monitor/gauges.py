@@ -84,7 +84,7 @@ class Gauges:
         stats = None
         try:
             metrics.journal(parts.journal.end, parts.journal.size_bytes)
-            metrics.disk_free(parts.journal.free_bytes())
+            metrics.disk(parts.journal.free_bytes(), parts.journal.min_free_bytes)
             metrics.quarantine(parts.quarantine.count(), parts.quarantine.dropped())
             written_ms = self._checkpoint_ms()
             if written_ms is not None:

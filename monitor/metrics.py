@@ -15,7 +15,7 @@ import platform
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +78,7 @@ class Metrics:
         self._journal_end = gauge("journal_end_position", "Readings journaled over the journal's life.")
         self._checkpoint_age_s = gauge("checkpoint_age_seconds", "Age of the newest checkpoint.")
         self._disk_free_bytes = gauge("disk_free_bytes", "Free space where the state is kept.")
+        self._disk_reserved_bytes = gauge("disk_reserved_bytes", "With less free space nothing is acknowledged.")
 
         self._latency_s = histogram(
             "result_latency_seconds", "From a message's arrival to its stored result.", _LATENCY_BUCKETS_S
@@ -154,8 +155,10 @@ class Metrics:
     def checkpoint_age(self, seconds: float) -> None:
         self._checkpoint_age_s.set(seconds)
 
-    def disk_free(self, free_bytes: int) -> None:
+    def disk(self, free_bytes: int, reserved_bytes: int) -> None:
+        """reserved_bytes: what is to stay free (journal.min_free_mb)."""
         self._disk_free_bytes.set(free_bytes)
+        self._disk_reserved_bytes.set(reserved_bytes)
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -174,11 +177,13 @@ class Metrics:
         self._per_building.count(new_events)
 
     def events(self, changed: Iterable[Event]) -> None:
-        """Events as they stand now (`Applied.events`): keeps `open_violations` up to date."""
+        """Events as they stand now (`Applied.events`): keeps `open_violations` up to date. Passed over before
+        `open_events`, which learns all of them."""
         self._per_building.update(changed)
 
     def open_events(self, events: Iterable[Event]) -> None:
-        """Every event that is open, at the start and after a reload; others among them are passed over."""
+        """Every event that is open, at the start and after a reload; others among them are passed over. Before the
+        first call nothing is shown of open violations: a 0 would end alerts at every restart."""
         self._per_building.restart(events)
 
     # -- buildings -------------------------------------------------------------------------------------------------
@@ -234,6 +239,12 @@ class _States(NamedTuple):
     clock_lag_s: list[float]
 
 
+class _Open(NamedTuple):
+    building: str
+    rule: str
+    start_ms: int
+
+
 class _PerBuilding(Collector):
     """Series with the label `building`. Kept as plain figures and made into metrics when they are asked for: children
     of prometheus_client's own classes take several kilobytes each, and there may be ten thousand buildings."""
@@ -242,17 +253,20 @@ class _PerBuilding(Collector):
         self._lock = threading.Lock()
         self._registry: Registry | None = None
         self._devices: list[int] = []
+        self._units: list[int] = []
         self._possible: list[tuple[str, str]] = []
         """(building, rule) of every rule that a building is judged by."""
         self._states: _States | None = None
         self._counted: Tally[tuple[str, str]] = Tally()
-        self._open: dict[str, tuple[str, str]] = {}
-        """Event id to (building, rule)."""
+        self._open: dict[str, _Open] | None = None
+        """By event id; None until the store was asked."""
 
     def configure(self, registry: Registry) -> None:
         with self._lock:
             self._registry = registry
             self._devices = np.diff(registry.device_start).tolist()
+            units = np.array([device.kind == "ac" for device in registry.devices], np.bool_)
+            self._units = np.bincount(registry.device_building[units], minlength=len(registry.buildings)).tolist()
             self._possible = list(_possible(registry))
             self._states = None
             for pair in [pair for pair in self._counted if pair[0] not in registry.building_row]:
@@ -278,49 +292,62 @@ class _PerBuilding(Collector):
 
     def update(self, changed: Iterable[Event]) -> None:
         with self._lock:
+            if self._open is None:
+                return
             for event in changed:
                 if event.state == "open":
-                    self._open[event.event_id] = (event.building, event.rule)
+                    self._open[event.event_id] = _Open(event.building, event.rule, event.start_ms)
                 else:
                     self._open.pop(event.event_id, None)
 
     def restart(self, events: Iterable[Event]) -> None:
-        found = {event.event_id: (event.building, event.rule) for event in events if event.state == "open"}
+        found = {
+            event.event_id: _Open(event.building, event.rule, event.start_ms)
+            for event in events
+            if event.state == "open"
+        }
         with self._lock:
             self._open = found
 
     def collect(self) -> Iterator[Metric]:
         """Everything is of one moment; the lock is not held while it is made into text."""
         with self._lock:
-            registry, states, devices = self._registry, self._states, self._devices
+            registry, states, devices, units = self._registry, self._states, self._devices, self._units
             known = registry.building_row if registry is not None else {}
             zero = dict.fromkeys(self._possible, 0)
             counted = zero | {pair: count for pair, count in self._counted.items() if pair[0] in known}
-            now_open = zero | {pair: count for pair, count in Tally(self._open.values()).items() if pair[0] in known}
-        yield from _families(list(known), devices, states, counted, now_open)
+            now_open = None if self._open is None else [one for one in self._open.values() if one.building in known]
+        yield from _of_buildings(registry.buildings if registry is not None else (), devices, units)
+        yield from _of_states(list(known), states)
+        yield from _of_violations(counted, zero, now_open)
 
     def describe(self) -> Iterator[Metric]:
         """The names alone, so that registering takes no figures."""
-        yield from _families([], [], None, {}, {})
+        yield from _of_buildings((), [], [])
+        yield from _of_states([], None)
+        yield from _of_violations({}, {}, None)
 
 
-def _families(
-    buildings: list[str],
-    devices: list[int],
-    states: _States | None,
-    counted: dict[tuple[str, str], int],
-    now_open: dict[tuple[str, str], int],
-) -> Iterator[Metric]:
-    registered = GaugeMetricFamily(f"{_PREFIX}_devices", "Devices of the building.", labels=["building"])
-    for building, count in zip(buildings, devices, strict=True):
-        registered.add_metric([building], count)
+def _per_building(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=["building", *labels])
+
+
+def _of_buildings(buildings: Sequence[Building], devices: list[int], units: list[int]) -> Iterator[Metric]:
+    info = _per_building("building_info", "1, with what alerts are routed by.", "org", "policy")
+    registered = _per_building("devices", "Devices of the building.")
+    conditioners = _per_building("air_conditioners", "Those of them that are air conditioners.")
+    for building, device_count, unit_count in zip(buildings, devices, units, strict=True):
+        info.add_metric([building.id, building.org, building.policy], 1)
+        registered.add_metric([building.id], device_count)
+        conditioners.add_metric([building.id], unit_count)
+    yield info
     yield registered
-    silent = GaugeMetricFamily(
-        f"{_PREFIX}_silent_devices", "Devices not heard of for longer than their max_gap_s.", labels=["building"]
-    )
-    lag = GaugeMetricFamily(
-        f"{_PREFIX}_building_clock_lag_seconds", "How far the building's clock is behind now.", labels=["building"]
-    )
+    yield conditioners
+
+
+def _of_states(buildings: list[str], states: _States | None) -> Iterator[Metric]:
+    silent = _per_building("silent_devices", "Devices not heard of for longer than their max_gap_s.")
+    lag = _per_building("building_clock_lag_seconds", "How far the building's clock is behind now.")
     if states is not None:
         for building, count, lag_s in zip(buildings, *states, strict=True):
             silent.add_metric([building], count)
@@ -328,15 +355,29 @@ def _families(
                 lag.add_metric([building], lag_s)
     yield silent
     yield lag
-    labels = ["building", "rule"]
-    violations = CounterMetricFamily(f"{_PREFIX}_violations", "Violations found, by rule.", labels=labels)
+
+
+def _of_violations(
+    counted: dict[tuple[str, str], int], zero: dict[tuple[str, str], int], now_open: list[_Open] | None
+) -> Iterator[Metric]:
+    violations = CounterMetricFamily(f"{_PREFIX}_violations", "Violations found, by rule.", labels=["building", "rule"])
     for pair, count in counted.items():
         violations.add_metric(pair, count)
     yield violations
-    open_now = GaugeMetricFamily(f"{_PREFIX}_open_violations", "Violations that go on now, by rule.", labels=labels)
-    for pair, count in now_open.items():
-        open_now.add_metric(pair, count)
+    open_now = _per_building("open_violations", "Violations that go on now, by rule.", "rule")
+    since = _per_building(
+        "oldest_open_violation_start_timestamp_seconds", "When the longest of them began (Unix time).", "rule"
+    )
+    if now_open is not None:
+        for pair, count in (zero | Tally((one.building, one.rule) for one in now_open)).items():
+            open_now.add_metric(pair, count)
+        oldest: dict[tuple[str, str], int] = {}
+        for building, rule, start_ms in now_open:
+            oldest[building, rule] = min(start_ms, oldest.get((building, rule), start_ms))
+        for pair, start_ms in oldest.items():
+            since.add_metric(pair, start_ms / 1000)
     yield open_now
+    yield since
 
 
 def _possible(registry: Registry) -> Iterator[tuple[str, str]]:

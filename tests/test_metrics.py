@@ -21,7 +21,7 @@ POLICIES = {
     "cool": Policy("cool", ac=AcRules(cool_min_c=26.0)),
     "plain": Policy("plain"),
 }
-OFFICE = Building("Trụ sở 1", "Asia/Ho_Chi_Minh", "cool", peak_limit_kw=50.0)
+OFFICE = Building("Trụ sở 1", "Asia/Ho_Chi_Minh", "cool", org="Việt Nam/Sở Y tế", peak_limit_kw=50.0)
 SCHOOL = Building("school", "Asia/Ho_Chi_Minh", "plain", peak_budget_kwh=9.0)
 SITE = Registry.of(
     [OFFICE, SCHOOL],
@@ -159,13 +159,14 @@ def test_gauges_of_what_lies_on_disk(scraped: Scraped) -> None:
     scraped.metrics.journal(end_position=12, size_bytes=34)
     scraped.metrics.journal_failed()
     scraped.metrics.checkpoint_age(56.0)
-    scraped.metrics.disk_free(78)
+    scraped.metrics.disk(free_bytes=78, reserved_bytes=11)
     scraped.metrics.quarantine(rows=9, dropped_rows=10)
     assert scraped.value("journal_end_position") == 12
     assert scraped.value("journal_bytes") == 34
     assert scraped.value("journal_errors_total") == 1
     assert scraped.value("checkpoint_age_seconds") == 56
     assert scraped.value("disk_free_bytes") == 78
+    assert scraped.value("disk_reserved_bytes") == 11
     assert scraped.value("quarantine_rows") == 9
     assert scraped.value("quarantine_dropped_rows") == 10
 
@@ -195,6 +196,7 @@ def test_a_failed_reload_stays_visible_until_one_succeeds(scraped: Scraped) -> N
 
 def test_each_rule_that_can_befall_a_building_begins_at_zero(scraped: Scraped) -> None:
     scraped.metrics.buildings(SITE)
+    scraped.metrics.open_events([])
     expected = {(OFFICE.id, "peak_demand"): 0, (OFFICE.id, "ac_cool_setpoint"): 0, (SCHOOL.id, "peak_budget"): 0}
     assert scraped.series("violations_total") == expected
     assert scraped.series("open_violations") == expected
@@ -215,6 +217,7 @@ def test_every_rule_has_a_series_where_it_has_a_limit(scraped: Scraped) -> None:
 
 def test_violations_open_go_on_and_end(scraped: Scraped) -> None:
     scraped.metrics.buildings(SITE)
+    scraped.metrics.open_events([])
     first, second = event(OFFICE.id, "peak_demand", 1), event(OFFICE.id, "peak_demand", 2)
     scraped.metrics.violations([first, second])
     scraped.metrics.events([first, second])
@@ -224,6 +227,39 @@ def test_violations_open_go_on_and_end(scraped: Scraped) -> None:
     scraped.metrics.events([first._replace(state="closed", end_ms=3), second._replace(state="withdrawn")])
     assert scraped.value("open_violations", **pair) == 0
     assert scraped.value("violations_total", **pair) == 2
+
+
+def test_nothing_is_said_of_open_violations_before_the_store_was_asked(scraped: Scraped) -> None:
+    """A 0 at each restart would end the alerts of violations that go on."""
+    scraped.metrics.buildings(SITE)
+    scraped.metrics.events([event(OFFICE.id, "peak_demand", 1)])
+    assert scraped.series("open_violations") == {}
+    scraped.metrics.open_events([])
+    assert set(scraped.series("open_violations").values()) == {0}
+    scraped.metrics.buildings(SITE)  # a reload forgets nothing
+    assert set(scraped.series("open_violations").values()) == {0}
+
+
+def test_the_start_of_the_oldest_open_violation_of_a_rule_is_shown_while_there_is_one(scraped: Scraped) -> None:
+    scraped.metrics.buildings(SITE)
+    late, early = event(OFFICE.id, "ac_cool_setpoint", 9_500), event(OFFICE.id, "ac_cool_setpoint", 4_000)
+    scraped.metrics.open_events([late, early, event(OFFICE.id, "peak_demand", 7_000)])
+    name = "oldest_open_violation_start_timestamp_seconds"
+    assert scraped.series(name) == {(OFFICE.id, "ac_cool_setpoint"): 4.0, (OFFICE.id, "peak_demand"): 7.0}
+    scraped.metrics.events([early._replace(state="closed", end_ms=9_000)])
+    assert scraped.value(name, building=OFFICE.id, rule="ac_cool_setpoint") == 9.5
+    scraped.metrics.events([late._replace(state="withdrawn")])
+    assert scraped.series(name) == {(OFFICE.id, "peak_demand"): 7.0}
+
+
+def test_what_alerts_are_routed_by_is_shown_of_each_building(scraped: Scraped) -> None:
+    scraped.metrics.buildings(SITE)
+    assert scraped.series("building_info") == {
+        (OFFICE.id, "Việt Nam/Sở Y tế", "cool"): 1,
+        (SCHOOL.id, "", "plain"): 1,
+    }
+    assert scraped.series("devices") == {(OFFICE.id,): 2, (SCHOOL.id,): 1}
+    assert scraped.series("air_conditioners") == {(OFFICE.id,): 1, (SCHOOL.id,): 0}
 
 
 def test_what_is_open_at_the_start_takes_the_place_of_what_was_known(scraped: Scraped) -> None:
@@ -238,6 +274,7 @@ def test_what_is_open_at_the_start_takes_the_place_of_what_was_known(scraped: Sc
 
 def test_buildings_that_are_taken_out_take_their_series_with_them(scraped: Scraped) -> None:
     scraped.metrics.buildings(SITE)
+    scraped.metrics.open_events([])
     scraped.metrics.building_states(SITE, np.array([1, 0]), np.array([2.5, np.nan]))
     events = [event(OFFICE.id, "peak_demand", 1), event(SCHOOL.id, "peak_budget", 1)]
     scraped.metrics.violations(events)
@@ -245,6 +282,8 @@ def test_buildings_that_are_taken_out_take_their_series_with_them(scraped: Scrap
     smaller = Registry.of([SCHOOL], [Device("n", SCHOOL.id, "meter")], POLICIES)
     scraped.metrics.buildings(smaller)
     assert scraped.series("devices") == {(SCHOOL.id,): 1}
+    assert scraped.series("building_info") == {(SCHOOL.id, "", "plain"): 1}
+    assert scraped.series("oldest_open_violation_start_timestamp_seconds") == {(SCHOOL.id, "peak_budget"): 0.001}
     assert scraped.series("violations_total") == {(SCHOOL.id, "peak_budget"): 1}
     assert scraped.series("open_violations") == {(SCHOOL.id, "peak_budget"): 1}
     assert scraped.series("silent_devices") == {}

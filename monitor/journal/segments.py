@@ -188,6 +188,11 @@ class Journal:
         """Readings that were appended and not yet committed."""
         return self._buffered_rows
 
+    @property
+    def min_free_bytes(self) -> int:
+        """With less free disk `commit` refuses."""
+        return self._min_free_bytes
+
     def free_bytes(self) -> int:
         """Free disk for this process. Raises JournalError (retryable)."""
         try:
