@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.sparkplug_metrics import Target, Targets
-from monitor.decoders.formats.sparkplug_payload import Metric, Payload, number_of, read, rebirth_request
+from monitor.decoders.formats.sparkplug_payload import Metric, Payload, inside, number_of, read, rebirth_request
 from monitor.decoders.formats.sparkplug_session import Row, Sessions, Waiting
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
@@ -143,6 +143,7 @@ class SparkplugB:
         pending = None if late is None or late.pending is None else frozenset(late.pending)
         fresh: dict[str, Target] | None = None
         waits: list[int | str] = []
+        members: list[Metric] = []
         for metric in payload.metrics:
             name, alias, stamp, datatype, unit, _, kind, _ = metric
             if kind == "malformed" or (not name and alias is None):
@@ -166,6 +167,9 @@ class SparkplugB:
                 else:
                     found.ignore("unknown_alias")
                 continue
+            if kind == "template":
+                members += inside(metric, target.name)
+                continue
             if unit is not None and unit != target.unit:
                 target = self._targets.with_unit(target, unit)
             if target.quantity is None or kind == "":
@@ -185,12 +189,17 @@ class SparkplugB:
                         continue
                     ts_ms = late.received_ms
             self._add(metric, target, datatype or target.datatype, ts_ms, found)
+        if members:
+            self._data(place, payload._replace(metrics=members), message, found, late and late._replace(pending=None))
         if waits:
             self._hold(place, waits, message, found)
 
     def _add(self, metric: Metric, target: Target, datatype: int, ts_ms: int | None, found: Found) -> None:
         if metric.kind == "null":
             found.ignore("no_value")
+            return
+        if metric.kind == "undated":
+            found.ignore("late_without_time")
             return
         if not metric.is_good:
             found.ignore("bad_quality")

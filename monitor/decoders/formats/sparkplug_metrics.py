@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from monitor.decoders.formats.sparkplug_payload import TEMPLATE
 from monitor.decoders.formats.sparkplug_session import Row
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
@@ -63,7 +64,7 @@ class Targets:
     def _of_row(self, row: Row, source_id: str) -> tuple[Target, str]:
         """What a metric is, and the folder that the part of its name that says so stands in."""
         name, datatype, unit = row.name, row.datatype, row.unit
-        usual, folder = self._usual(name, unit)
+        usual, folder = ("", "") if datatype == TEMPLATE else self._usual(name, unit)
         meaning = self._names.meaning(usual, unit) if usual else None
         if meaning is None:
             return Target(name, datatype, unit, source_id), ""

@@ -22,7 +22,7 @@ from monitor.decoders.formats.sparkplug_schema import BOOLEAN, payload_class
 from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.values import UnreadableError
 
-__all__ = ["Metric", "Payload", "number_of", "read", "rebirth_request"]
+__all__ = ["TEMPLATE", "Metric", "Payload", "inside", "number_of", "read", "rebirth_request"]
 
 _DATA_TYPES = {
     name: number
@@ -34,6 +34,7 @@ _DATA_TYPES = {
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
 """Data type → its bits."""
 _FLOAT, _DATETIME = 9, 13
+TEMPLATE = 19
 _WIDTHS = {"int_value": 32, "long_value": 64}
 _JSON_VALUES = {
     "intValue": "int_value", "int_value": "int_value", "longValue": "long_value", "long_value": "long_value",
@@ -69,7 +70,8 @@ class Metric(NamedTuple):
     unit: str | None
     is_good: bool
     kind: str
-    """Which of the payload's value fields; `null`; `plain` for a value that JSON shows; empty for all others."""
+    """Which of the payload's value fields; `null`; `undated` for a late value that does not say of when it is; `plain`
+    for a value that JSON shows; `template` for one whose name only its alias tells, see `inside`; empty for others."""
     value: Any
 
 
@@ -129,19 +131,37 @@ def _metrics(messages: Any, folder: str = "", stamp: int = 0, depth: int = 0) ->
         kind = message.WhichOneof("value")
         if folder:
             name, alias = f"{folder}/{name}", None
+        stamped = message.timestamp or stamp
         if kind == "template_value":
             template = message.template_value
-            if depth < _MAX_DEPTH and name and not template.is_definition:
-                yield from _metrics(template.metrics, name, message.timestamp or stamp, depth + 1)
+            if depth < _MAX_DEPTH and not template.is_definition:
+                yield from _template(name, alias, stamped, template.metrics)
+                if name:
+                    yield from _metrics(template.metrics, name, stamped, depth + 1)
             continue
         unit, is_good = _properties(message.properties) if message.HasField("properties") else (None, True)
         if message.is_null:
             kind, value = "null", None
         elif kind is None:
             kind = value = ""
+        elif not stamped and message.is_historical:
+            kind, value = "undated", None
         else:
             value = getattr(message, kind)
-        yield Metric(name, alias, message.timestamp or stamp, message.datatype, unit, is_good, kind, value)
+        yield Metric(name, alias, stamped, message.datatype, unit, is_good, kind, value)
+
+
+def _template(name: str, alias: int | None, stamp: Any, members: Any) -> Iterator[Metric]:
+    """What stands for a template beside its members: in a birth its alias, in what comes later the members that this
+    alias must give their names."""
+    if alias is not None:
+        yield Metric(name, alias, stamp, TEMPLATE, None, True, "" if name else "template", "" if name else members)
+
+
+def inside(metric: Metric, name: str) -> list[Metric]:
+    """The members of a metric of kind `template`, now that its name is known."""
+    is_json = isinstance(metric.value, list)
+    return list((_json_metrics if is_json else _metrics)(metric.value, name, metric.timestamp, 1))
 
 
 def _properties(properties: Any) -> tuple[str | None, bool]:
@@ -215,13 +235,17 @@ def _json_metrics(metrics: list[Any], folder: str = "", stamp: Any = 0, depth: i
             kind, value = _JSON_VALUES[key], raw[key]
         if isinstance(value, dict):
             children = value.get("metrics")
-            if isinstance(children, list) and depth < _MAX_DEPTH and name and not value.get("isDefinition"):
-                yield from _json_metrics(children, name, own_stamp, depth + 1)
+            if isinstance(children, list) and depth < _MAX_DEPTH and not value.get("isDefinition"):
+                yield from _template(name, alias, own_stamp, children)
+                if name:
+                    yield from _json_metrics(children, name, own_stamp, depth + 1)
             continue
         if kind == "long_value" and isinstance(value, str):
             value = _json_time(value)
         if raw.get("isNull") is True or raw.get("is_null") is True or value is None:
             kind, value = "null", None
+        elif not own_stamp and (raw.get("isHistorical") is True or raw.get("is_historical") is True):
+            kind, value = "undated", None
         elif kind in _WIDTHS and (not isinstance(value, int) or value < 0):
             kind = "plain"
         datatype = raw.get("dataType", raw.get("datatype", raw.get("type")))
