@@ -26,6 +26,8 @@ _LONGEST_ID = 128
 _ID_DIGITS = 8
 _LONGEST_EPOCH = 20
 _TARIFFS = "1234"
+_MASKED = "1111-11-11T11:11:11Z"
+"""What stands for the receiver's time in all of the drivers' examples: nothing is known of it."""
 _LONGEST_SHAPE = 4096
 """Longer payloads [bytes] are looked through each time: hostile names shall not fill the memory."""
 _MAX_SHAPES = 500
@@ -123,7 +125,8 @@ _MEDIA: dict[str, str] = {
     "heat": "heat", "heat volume at inlet": "heat", "heat volume at outlet": "heat", "heat/cooling load": "heat",
     "cooling load volume at inlet": "heat", "cooling load volume at outlet": "heat",
     "water": "water", "cold water": "water", "warm water": "water", "warm water (30-90°c)": "water",
-    "hot water": "water", "cooling water": "water", "dual water": "water", "drinking water": "water",
+    "hot water": "water", "hot/cold water": "water", "cooling water": "water", "dual water": "water",
+    "drinking water": "water",
     "gas": "gas",
     "room sensor": "room",
     "heat cost allocation": "other", "heat cost allocator": "other", "smoke detector": "other", "pressure": "other",
@@ -326,7 +329,7 @@ def _id_of(body: dict[str, Any], topic: str) -> str:
 
 def _time_ms(body: dict[str, Any]) -> int | None:
     raw = body.get("timestamp") or body.get("timestamp_utc") or body.get("timestamp_ut")
-    if raw is None or raw == "":
+    if raw is None or raw in ("", _MASKED):
         return None
     if type(raw) is str and not raw.isdigit():
         return iso_ms(raw)
