@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.decoders.formats.obis import ObisMeaning, code_of, meaning_of
+from monitor.decoders.formats.obis import Code, ObisMeaning, code_of, meaning_of
 from monitor.decoders.names import DIMENSIONS, Names
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.payloads import read_json, shown, text_of, to_number
@@ -30,6 +30,7 @@ _LONGEST_CODE = 40
 _LONGEST_ID = 128
 _CACHED = 2000
 _LONGEST_TOPIC = 200
+_OPEN = 255
 _UNITS = {"energy": "Wh", "power": "W"}
 _UNKNOWN = object()
 
@@ -97,7 +98,7 @@ class Vzlogger:
         meaning: Any = self._meanings.get(code, _UNKNOWN)
         if meaning is _UNKNOWN:
             parsed = code_of(code)
-            meaning = None if parsed is None else meaning_of(parsed)
+            meaning = None if parsed is None else meaning_of(_given(parsed))
             if len(self._meanings) >= _CACHED:
                 self._meanings.clear()
             self._meanings[code] = meaning
@@ -119,6 +120,14 @@ class Vzlogger:
                 )
         else:
             _add_measured(source_id, name, meaning, rule or FieldRule(), raw, ts_ms, unit, found)
+
+
+def _given(code: Code) -> Code:
+    """Without the 255 that vzlogger writes for a group that its configuration leaves open (`1.8.0`, `counter`)."""
+    return code._replace(
+        medium=None if code.medium == _OPEN else code.medium,
+        tariff=0 if code.tariff == _OPEN else code.tariff,
+    )
 
 
 def _add_measured(
