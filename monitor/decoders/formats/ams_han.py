@@ -137,7 +137,9 @@ class AmsHan:
         """Key of the reader's memory, the id of the meter, whether power flowed out."""
         named = values.meter_id
         reader = body.id
-        if values is body and named is None and body.lv is not None:
+        if named is None and values is not body:
+            named = values.id  # as older firmware calls it
+        elif named is None and body.lv is not None:
             named, reader = reader, None  # Home Assistant's form calls the meter's number `id`
         if type(reader) is not str or not 0 < len(reader) <= _LONGEST_ID:
             reader = None
