@@ -168,6 +168,8 @@ _WATT_HOURS = re.compile(r"[kKM][wW][hH](?![a-z])")
 _UNIT_WITH_PREFIX = re.compile(r"[kM](?:W|VA|VAr|Var|var|varh|VArh)(?![a-z])")
 _LOWER_UPPER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SIGN = re.compile(r"(?<=\w)([+-])(?=$|[\s(\[])")
+_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?\d{1,15}(?:\.\d{1,15})?)\s*([^\d\s.,].{0,15}?)\s*", re.ASCII)
+"""As in `21.5 °C`, which is what a display shows."""
 _NO_WORD = re.compile(r"[\W_]+")
 _PART_OF_DAY = frozenset({"day", "night"})
 """Tariffs that alone may be something else: `energy_day` is today's on many devices."""
@@ -223,7 +225,7 @@ class Names:
         self, found: Found, source_id: str, name: str, raw: object, ts_ms: int | None, unit: str | None = None
     ) -> bool:
         """Put a value into `found` if its name means something; true then. Values that are none are ignored, wrong ones
-        and those without a unit rejected."""
+        and those without a unit rejected. A unit behind the number of a text comes first."""
         try:
             meaning = self._cache[name, unit]
         except KeyError:
@@ -259,6 +261,9 @@ class Names:
         try:
             number = to_number(raw)
         except ValueError:
+            behind = _NUMBER_AND_UNIT.fullmatch(raw[:_LONGEST_NAME]) if isinstance(raw, str) else None
+            if behind is not None and unit_of(behind[2]) is not None:
+                return self.add(found, source_id, name, float(behind[1]), ts_ms, behind[2])
             found.reject("bad_value", f"{shown(source_id)} {shown(name)}: {shown(raw)} is no number")
             return True
         if number is None:

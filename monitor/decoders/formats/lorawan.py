@@ -23,7 +23,7 @@ from monitor.decoders.names import Meaning, Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
-from monitor.decoders.times import BadTimeError
+from monitor.decoders.times import BadTimeError, iso_ms
 from monitor.decoders.values import Found
 from monitor.decoders.words import mode_number
 
@@ -41,15 +41,25 @@ _ALIASES = {
     "sensorTemperature": "temperature", "targetTemperature": "target_temperature",  # MClimate
     "operationalMode": "mode", "operational_mode": "mode",
     "temperatureSensor": "temperature", "temperature_sensor": "temperature",  # ChirpStack's examples
+    "roomSetpointTemperature": "room_setpoint",  # OpenTherm
 }  # fmt: skip
 _NEUTRAL = frozenset(
     {"data", "values", "value", "object", "payload", "decoded", "measurements", "readings", "telemetry"}
 )
 """What says nothing of what is inside."""
+_RETURN = frozenset({"return_temperature", "returnTemperature", "return_temp", "returnTemp", "temperature_return"})
+_FORWARD = frozenset(
+    {
+        "forward_temperature", "forwardTemperature", "forward_temp", "forwardTemp", "flow_temperature",
+        "flowTemperature", "flow_temp", "flowTemp", "supply_temperature", "supplyTemperature", "temperature_flow",
+    }
+)  # fmt: skip
+"""Beside both an energy is heat, and a power nothing that the monitor computes with."""
 _CAYENNE_TEMPERATURES = frozenset({"temperatureSensor", "temperature_sensor"})
 _TOTAL_WATER, _LITRES = "metering.water.total", Meaning("water_m3", 0.001)
 """Of the Things Stack's normalized payloads [l]."""
 _TEMPERATURE = Meaning("room_c")
+_ELECTRIC = frozenset({"register", "export_register", "power_kw"})
 _TOO_COMMON = frozenset({"state", "total"})
 """Doors and counters say so, too."""
 _LONGEST_NAME, _CACHED = 120, 10_000
@@ -73,6 +83,10 @@ class LorawanReader:
         self._meanings: dict[str, Meaning | None] = {}
         self._has_parts = False
         """Whether the uplink that is being read has registers that add up."""
+        self._is_heat = False
+        """Whether it is a heat meter's."""
+        self._dated: set[str] = set()
+        """Names that a list in it gives with times of their own."""
 
     def read(
         self, found: Found, source_id: str, codec: object, data: object, port: object, ts_ms: int | None, model: str
@@ -114,7 +128,29 @@ class LorawanReader:
         ):
             self._milesight.read(found, source_id, codec, ts_ms, model)
         else:
+            start = len(found.values)
+            self._is_heat = False
+            self._dated.clear()
             self._read_usual(found, source_id, codec, ts_ms, "", depth=0)
+            if self._is_heat:
+                self._take_for_heat(found, start)
+            if self._dated:
+                self._take_dated(found, start, ts_ms)
+
+    def _take_for_heat(self, found: Found, start: int) -> None:
+        kept = []
+        for value in found.values[start:]:
+            if value.name in self._options.fields or value.quantity not in _ELECTRIC:
+                kept.append(value)
+            elif value.quantity == "register":
+                kept.append(value._replace(quantity="heat_kwh"))
+        found.values[start:] = kept
+
+    def _take_dated(self, found: Found, start: int, ts_ms: int | None) -> None:
+        """A batch gives its last value once more, without its time."""
+        values = list(dict.fromkeys(found.values[start:]))
+        older = {value.name for value in values if value.name in self._dated and value.ts_ms != ts_ms}
+        found.values[start:] = [value for value in values if value.ts_ms != ts_ms or value.name not in older]
 
     def _read_frame(
         self,
@@ -157,6 +193,8 @@ class LorawanReader:
         self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, prefix: str, *, depth: int
     ) -> None:
         meanings = self._meanings
+        if not _RETURN.isdisjoint(codec) and not _FORWARD.isdisjoint(codec):
+            self._is_heat = True
         for key, raw in codec.items():
             if not isinstance(key, str) or len(key) > _LONGEST_NAME:
                 continue
@@ -205,6 +243,8 @@ class LorawanReader:
         quantity, factor, offset, tariff, is_unit_known = meaning
         if name in self._options.fields:
             self._names.add(found, source_id, name, raw, ts_ms)
+        elif tariff and self._is_heat:
+            return
         elif quantity == "mode":
             if (
                 isinstance(raw, str)
@@ -214,7 +254,10 @@ class LorawanReader:
                 found.add(source_id, "mode", float(mode), ts_ms, name)
         elif quantity == "on" or tariff or isinstance(raw, bool | str):
             self._has_parts = self._has_parts or tariff != ""
-            self._names.add(found, source_id, name, raw, ts_ms)
+            start = len(found.values)
+            if not self._names.add(found, source_id, name, raw, ts_ms):
+                self._names.add(found, source_id, _usual(name), raw, ts_ms)
+                found.values[start:] = [value._replace(name=name) for value in found.values[start:]]
         elif not is_unit_known:
             unit = codec.get(name + "_unit") or codec.get(name + "Unit")
             self._names.add(found, source_id, name, raw, ts_ms, unit if isinstance(unit, str) else None)
@@ -236,8 +279,10 @@ class LorawanReader:
         raw = inside.get("value", inside.get("data"))
         if raw is not None and not isinstance(raw, dict | list):
             unit = inside.get("unit")
-            if isinstance(unit, str) and unit and self._names.meaning(name, unit[:_LONGEST_NAME]) is not None:
-                self._names.add(found, source_id, name, raw, ts_ms, unit[:_LONGEST_NAME])
+            known = self._names.meaning(name, unit[:_LONGEST_NAME]) if isinstance(unit, str) and unit else None
+            if known is not None and isinstance(unit, str):
+                if not (known.tariff and self._is_heat and name not in self._options.fields):
+                    self._names.add(found, source_id, name, raw, ts_ms, unit[:_LONGEST_NAME])
             elif (meaning := self._look_up(name)) is not None:
                 self._add(found, source_id, name, meaning, raw, ts_ms, inside)
         elif key in _CAYENNE_TEMPERATURES:
@@ -263,9 +308,24 @@ class LorawanReader:
                 continue
             name = record.get("name") or record.get("variable")
             if isinstance(name, str) and len(name) <= _LONGEST_NAME and "value" in record:
-                self._read_inside(found, source_id, name, name, record, own_ms or ts_ms, 1)
+                self._read_named(found, source_id, name, record, own_ms, ts_ms)
             elif is_outside or own_ms is not None:
                 self._read_usual(found, source_id, record, own_ms or ts_ms, "", depth=0 if is_outside else 1)
+
+    def _read_named(
+        self, found: Found, source_id: str, name: str, record: dict[str, Any], own_ms: int | None, ts_ms: int | None
+    ) -> None:
+        """`{"variable": "temperature", "value": 21.5, "date": "2026-06-28T09:00:00Z"}`, of which batches have many."""
+        date = record.get("date")
+        if own_ms is None and isinstance(date, str) and self._look_up(name) is not None:
+            try:
+                own_ms = iso_ms(date)
+            except BadTimeError as error:
+                found.reject(error.reason, f"{source_id}: {error.detail}")
+                return
+        if own_ms is not None:
+            self._dated.add(name)
+        self._read_inside(found, source_id, name, name, record, own_ms or ts_ms, 1)
 
 
 def _usual(name: str) -> str:

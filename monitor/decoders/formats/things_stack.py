@@ -4,7 +4,8 @@ Topic `v3/<application>@<tenant>/devices/<device>/up`, without `@<tenant>` on an
 thethingsindustries.com/docs). What is empty, 0 or false is left out. The time is when the network server had the
 uplink, else the application server; `rx_metadata[].timestamp` is a counter of the gateway, never a time.
 `decoded_payload` is what the payload formatter made, `normalized_payload` the same in the Stack's own names. Uplinks
-that were simulated in the console are no readings.
+that were simulated in the console are no readings. The Storage Integration and the console's events put the same
+message into `result` and into `data`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,8 @@ __all__ = ["ThingsStack", "read_uplink"]
 
 _RX_TIMES = ("time", "gps_time", "received_at")
 _COMMANDS = frozenset({"push", "replace"})
-_EVENTS = frozenset(
-    {
-        "join_accept", "downlink_ack", "downlink_nack", "downlink_sent", "downlink_failed", "downlink_queued",
-        "downlink_queue_invalidated", "location_solved", "service_data",
-    }
-)  # fmt: skip
+_FORWARDED = "as.up.data.forward"
+"""The one of the console's events that has what the MQTT server sends."""
 
 
 class _ApplicationIds(msgspec.Struct):
@@ -68,6 +65,9 @@ class _Document(msgspec.Struct):
     simulated: Any = None
     uplink_message: _Uplink | None = None
     uplink_normalized: _Uplink | None = None
+    name: Any = None
+    data: Any = None
+    result: Any = None
 
 
 _decode = msgspec.json.Decoder(_Document).decode
@@ -126,7 +126,12 @@ class ThingsStack:
         if not topic.endswith("/up") and _is_command(topic):
             found.ignore("command")
             return
-        _read(_document(message.payload), self._reader, found, message.received_ms)
+        document = _document(message.payload)
+        if document.uplink_message is None and document.uplink_normalized is None:
+            inside = document.data if document.name == _FORWARDED else document.result
+            if isinstance(inside, dict):
+                document = _of_object(inside)
+        _read(document, self._reader, found, message.received_ms)
 
 
 def _is_command(topic: str) -> bool:

@@ -1,7 +1,8 @@
-"""Objects of Yobiiq's codecs (EM4301, EM2101, EM4302): tariff registers that add up, and the time of the reading.
+"""Objects of Yobiiq's codecs (EM4301, EM2101, EM4302, P1): tariff registers that add up, and the time of the reading.
 
 A value is `{"data": 12000, "unit": "Wh"}`, or the bare number with the codec of one level, which is in Wh and W. The
-reading is of `dataloggerTimestamp` [s]; `timestamp` is when the frame was made. Public codecs:
+reading is of `dataloggerTimestamp` [s], at a P1 port of `telegramTimestamp`; `timestamp` is when the frame was made.
+What the P1 codec calls delivered and received are power to the client and from the client. Public codecs:
 github.com/Yobiiq-BV/codecs. With a Modbus error the registers are what the bridge had, often 0: not taken.
 """
 
@@ -36,9 +37,21 @@ _MEANINGS: dict[str, _Meaning] = {
     for phases in ("L123", "L1")
     for tariff in (1, 2)
 }
+_MEANINGS |= {
+    f"electricityDelivered{direction}ClientT{tariff}": meaning._replace(tariff=f"T{tariff}")
+    for direction, meaning in (("To", _IMPORT), ("By", _EXPORT))
+    for tariff in (1, 2)
+}
 _MEANINGS["activePowerL123"] = _POWER
 _ONE_PHASE_POWER = "activePowerL1"
-_OWN = frozenset({"dataloggerTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1", "modbusErrorCode"})
+_P1_POWER, _P1_POWER_OUT = "electricityPowerDelivered", "electricityPowerReceived"
+_TIMES = ("dataloggerTimestamp", "telegramTimestamp")
+_OWN = frozenset(
+    {
+        "dataloggerTimestamp", "telegramTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1",
+        "electricityDeliveredToClientT1", "modbusErrorCode",
+    }
+)  # fmt: skip
 
 
 def is_codec_object(codec: Mapping[Any, Any]) -> bool:
@@ -50,11 +63,13 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
     if _bare(codec.get("modbusErrorCode")):
         found.ignore("device_error")
         return
-    at_s = _bare(codec.get("dataloggerTimestamp"))
-    if at_s:  # 0: the clock was never set
-        if isinstance(at_s, bool) or not isinstance(at_s, int | float):
-            raise BadTimeError(f"dataloggerTimestamp: {shown(at_s)}")
-        ts_ms = epoch_ms(at_s)
+    for name in _TIMES:
+        at_s = _bare(codec.get(name))
+        if at_s:  # 0: the clock was never set
+            if isinstance(at_s, bool) or not isinstance(at_s, int | float):
+                raise BadTimeError(f"{name}: {shown(at_s)}")
+            ts_ms = epoch_ms(at_s)
+            break
     for name, raw in codec.items():
         meaning = _MEANINGS.get(name)
         if meaning is None:
@@ -63,6 +78,21 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
                 continue
             meaning = _POWER
         _add(found, source_id, name, meaning, raw, ts_ms)
+    if _P1_POWER in codec:
+        _add_net_power(found, source_id, codec, ts_ms)
+
+
+def _add_net_power(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None) -> None:
+    """Power to the client less power from the client; nothing where one of them cannot be read."""
+    start = len(found.values)
+    names = [name for name in (_P1_POWER, _P1_POWER_OUT) if name in codec]
+    for name in names:
+        _add(found, source_id, name, _POWER, codec[name], ts_ms)
+    powers = found.values[start:]
+    found.values[start:] = []
+    if len(powers) == len(names):
+        net_kw = powers[0].value - sum(power.value for power in powers[1:])
+        found.values.append(powers[0]._replace(value=net_kw))
 
 
 def _bare(raw: Any) -> Any:
