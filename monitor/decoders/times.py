@@ -13,6 +13,7 @@ from monitor.decoders.values import UnreadableError
 __all__ = ["BadTimeError", "LocalClock", "epoch_ms", "iso_ms", "parse_iso", "to_ms"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_WALL_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # of a wall clock's own count
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _S_BELOW, _MS_BELOW, _US_BELOW = 1e11, 1e14, 1e17
 _LATEST = 4e9
@@ -53,8 +54,12 @@ def parse_iso(text: str) -> dt.datetime:
 
 def to_ms(moment: dt.datetime) -> int:
     """UTC ms of a time that knows its zone."""
-    since = moment - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000  # `//` takes twice as long
+    return _ms_of(moment - _EPOCH)
+
+
+def _ms_of(span: dt.timedelta) -> int:
+    """span // 1 ms, in half its time."""
+    return span.days * 86_400_000 + span.seconds * 1000 + span.microseconds // 1000
 
 
 def iso_ms(text: str) -> int:
@@ -80,7 +85,7 @@ class LocalClock:
         if self._zone is None:
             raise BadTimeError(f"{naive.isoformat()} names no zone: give the source a timezone", "no_timezone")
         first, second = self._offset_ms(naive)
-        wall_ms = (naive - dt.datetime(1970, 1, 1)) // _MILLISECOND  # noqa: DTZ001  # the wall clock's own count
+        wall_ms = _ms_of(naive - _WALL_EPOCH)
         ts_ms = wall_ms - first
         if first == second:
             return ts_ms

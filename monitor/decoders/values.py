@@ -192,9 +192,12 @@ class Found:
 
     def clear(self) -> None:
         """Forget the message."""
-        for each in (self.values, self.rejected, self.ignored, self.flagged, self.requests):
-            each.clear()
-        self._parts.clear()
+        if self.values:
+            self.values.clear()
+        if self.rejected or self.ignored or self.flagged or self.requests or self._parts:
+            for each in (self.rejected, self.ignored, self.flagged, self.requests):
+                each.clear()
+            self._parts.clear()
 
 
 def _is_late(ts_ms: int | None, known_ms: int | None) -> bool:

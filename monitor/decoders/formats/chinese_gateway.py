@@ -29,6 +29,8 @@ class ChineseGateway:
         if is_alink_topic(message.topic):
             self._alink.read(message, found)
             return
+        if self._edgelogger.read_usual(message, found):
+            return
         document = lenient_json(message.payload)
         if type(document) is dict:
             if "batch" in document or "msgType" in document:

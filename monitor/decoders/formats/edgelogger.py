@@ -5,11 +5,16 @@ Topic `device/power/up/<device id>`; `{"msgType": "up", "batch": [{"timestamp", 
 "reverse"}}}}}]}`, documented in its README. A timestamp is yyyyMMddHHmmssSSS of the gateway's wall clock, or epoch ms
 as text. The unit of active energy reads "kW" where the documentation says that it is kWh: it is taken as kWh. Messages
 with `msgType: down` are commands.
+
+Payloads of just this shape are read by a typed decoder, others by the same rules member by member: 13 and 32 µs for two
+meters with all their voltages.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from monitor.decoders.formats.plain_values import PlainValues, as_id
 from monitor.decoders.payloads import shown, to_number
@@ -32,11 +37,97 @@ _ENERGY_FACTORS = {text: unit.factor for text, unit in UNITS.items() if unit.dim
 _NOT_READ = frozenset({"voltage", "current", "system"})
 
 
+class _Registers(msgspec.Struct, forbid_unknown_fields=True):
+    forward: float
+    reverse: float | None = None
+
+
+class _Total(msgspec.Struct):
+    total: float
+
+
+class _ActiveEnergy(msgspec.Struct):
+    unit: str
+    value: _Registers
+
+
+class _ActivePower(msgspec.Struct):
+    unit: str
+    value: _Total
+
+
+class _Energy(msgspec.Struct):
+    active: _ActiveEnergy
+
+
+class _Power(msgspec.Struct):
+    active: _ActivePower
+
+
+class _Metrics(msgspec.Struct, forbid_unknown_fields=True):
+    """Those of a meter. What is not read is not looked into; other names may be readings: those go the long way."""
+
+    energy: _Energy | None = None
+    power: _Power | None = None
+    voltage: msgspec.Raw = msgspec.Raw()
+    current: msgspec.Raw = msgspec.Raw()
+    system: msgspec.Raw = msgspec.Raw()
+    power_factor: msgspec.Raw = msgspec.Raw()
+    frequency: msgspec.Raw = msgspec.Raw()
+
+
+class _Item(msgspec.Struct):
+    timestamp: str
+    device_id: str
+    metrics: _Metrics
+
+
+class _Document(msgspec.Struct, tag_field="msgType", tag="up"):
+    batch: list[_Item]
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
 class EdgeLogger:
     """Reads EdgeLogger's messages of one source."""
 
     def __init__(self, plain: PlainValues) -> None:
         self._plain = plain
+
+    def read_usual(self, message: Message, found: Found) -> bool:
+        """Read a payload of the usual shape; false: it is another, and nothing was read."""
+        try:
+            items = _decode(message.payload).batch
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        devices = [item.device_id for item in items]
+        if len(set(devices)) < len(devices) or not all(as_id(device) == device for device in devices):
+            return False
+        last_text, last_ms = "", None
+        for item in items:
+            device, metrics = item.device_id, item.metrics
+            if item.timestamp != last_text:
+                flags = len(found.flagged)
+                try:
+                    last_ms = self._plain.time_ms(message, found, item.timestamp, device)
+                except BadTimeError as error:
+                    found.reject(error.reason, f"{shown(device)}: {error.detail}")
+                    continue
+                # An ambiguous time is told by the order of each device's own readings.
+                last_text = item.timestamp if len(found.flagged) == flags else ""
+            if metrics.power is not None:
+                power = metrics.power.active
+                factor = _POWER_FACTORS.get(power.unit) or _factor(power.unit, _POWER_FACTORS)
+                _add(found, device, "power_kw", power.value.total, factor, last_ms, "power.active.total")
+            if metrics.energy is not None:
+                energy = metrics.energy.active
+                factor = _ENERGY_FACTORS.get(energy.unit) or _factor(energy.unit, _ENERGY_FACTORS)
+                _add(found, device, "register", energy.value.forward, factor, last_ms, "energy.active.forward")
+                if energy.value.reverse is not None:
+                    reverse = energy.value.reverse
+                    _add(found, device, "export_register", reverse, factor, last_ms, "energy.active.reverse")
+        return True
 
     def read(self, message: Message, found: Found, document: dict[str, Any]) -> None:
         kind = document.get("msgType", "up")
@@ -128,8 +219,11 @@ def _factor(raw: object, factors: dict[str, float]) -> float | None:
 def _add(
     found: Found, device: str, quantity: Measured, raw: object, factor: float | None, ts_ms: int | None, name: str
 ) -> None:
+    if type(raw) is float and raw == raw and factor is not None:
+        found.add(device, quantity, raw * factor, ts_ms, name)
+        return
     try:
-        number = raw if type(raw) is float and raw == raw else to_number(raw)
+        number = to_number(raw)
     except ValueError:
         found.reject("bad_value", f"{shown(device)} {name}: {shown(raw)} is no number")
         return
