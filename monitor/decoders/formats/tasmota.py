@@ -4,8 +4,10 @@ Meaning: Tasmota's documentation, "MQTT", "JSON Status Responses" and "Commands"
 
 `tele/<topic>/SENSOR` is a reading, `tele/<topic>/STATE` and `stat/<topic>/POWER<n>` say which relay is on, and `stat/
 <topic>/STATUS8` and `STATUS10` hold in StatusSNS what SENSOR holds. The installer may put the levels in another order
-(FullTopic), so the prefix is looked for. `Time` is the wall clock's without a zone, unless the commands Time 2 to 4
-have added or put an epoch there. What stands under `cmnd`, and what an IR remote has been seen to send, are wishes.
+(FullTopic), so the prefix is looked for. Firmware of before 2018 sends the members of ENERGY alone, to
+`tele/<topic>/ENERGY`, and as StatusPWR of STATUS8. `Time` is the wall clock's without a zone, unless the commands Time
+2 to 4 have added or put an epoch there. What stands under `cmnd`, and what an IR remote has been seen to send, are
+wishes.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class Tasmota:
         self._topics: dict[str, tuple[str, str]] = {}
         self._readers: Mapping[str, Callable[[Message, str, Found], None]] = {
             "sensor": self._sensor,
+            "energy": self._energy,
             "state": self._state,
             "result": self._result,
             "reply": self._reply,
@@ -75,6 +78,10 @@ class Tasmota:
         inner = body.get("StatusSNS")
         self._read_sensor(inner if isinstance(inner, dict) else body, message, device, found)
 
+    def _energy(self, message: Message, device: str, found: Found) -> None:
+        body = _object(message.payload)
+        self._sections.read({"ENERGY": body}, device, self._time_of(body, message, device, found), found)
+
     def _state(self, message: Message, device: str, found: Found) -> None:
         self._read_state(_object(message.payload), message, device, found)
 
@@ -85,6 +92,9 @@ class Tasmota:
             self._read_sensor(sensor, message, device, found)
         if isinstance(state, dict):
             self._read_state(state, message, device, found)
+        if sensor is None and isinstance(body.get("StatusPWR"), dict):
+            self._sections.read({"ENERGY": body["StatusPWR"]}, device, None, found)
+            return
         if not isinstance(sensor, dict) and not isinstance(state, dict):
             found.ignore("status")
 
@@ -170,7 +180,7 @@ def _parts(topic: str) -> tuple[str, str]:
         return f"##{number}" if number else "#", device
     if last in _REPLIES:
         return "reply", device
-    if last in ("SENSOR", "STATE", "RESULT"):
+    if last in ("SENSOR", "STATE", "RESULT") or (last == "ENERGY" and prefix == "tele"):
         return last.lower(), device
     return ("status" if prefix else "other_topic"), ""
 

@@ -4,12 +4,14 @@ Meaning: Tasmota's documentation, "Power Monitoring", "Smart Meter Interface" an
 
 ENERGY holds kWh and W. Each of its fields is a figure or a list: Power is a list where a device has several channels,
 while Total is their sum unless SetOption129 is on. Where Voltage has three figures as well the lists are the phases of
-one meter, whose sum is given beside them. Today, Yesterday and Period are no registers.
+one meter, whose sum is given beside them; a list beside a single Power is what firmware before 6.6.0.13 made of a total
+and its two tariffs. ImportActive is the meter's own register and counts where there is no Total. Today, Yesterday and
+Period are no registers.
 
 A section of any other name may be a meter that is read by an optical head or by Modbus under a script of the
-installer, who chose the names; those of the documented scripts are known, in kWh and W, and `fields` names others, as
-`SECTION.name` or `name`. After a start such a meter is 0 until its first telegram: that is no reading. A section with
-a Temperature is a sensor, in TempUnit; ANALOG and what measures the device itself are none.
+installer, who chose the names; those of the documented scripts are known (see `tasmota_names`), and `fields` names
+others, as `SECTION.name` or `name`. After a start such a meter is 0 until its first telegram: that is no reading. A
+section with a Temperature is a sensor, in TempUnit; ANALOG and what measures the device itself are none.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import math
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.plug_values import add_number, is_id, number_of
-from monitor.decoders.names import Names
+from monitor.decoders.formats.tasmota_names import METER_ID, NAMES, UNCLEAR, Meant, plain
+from monitor.decoders.names import Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.units import unit_of
@@ -42,64 +45,22 @@ _POWER_ON = 85.0
 """[°C] What a DS18B20 reports before its first conversion."""
 
 
-class _Meant(NamedTuple):
-    quantity: Measured
-    divisor: float = 1.0
-    tariff: str = ""
-    """Not empty: one of several registers that add up."""
-
-
 class _Plan(NamedTuple):
-    meant: tuple[tuple[str, _Meant], ...]
+    meant: tuple[tuple[str, Meant], ...]
     ids: tuple[str, ...]
     """Members that may hold the meter's number."""
     has_register: bool
 
 
-_REGISTER = ("totalin", "ein", "energyin", "energytotalin", "totalconsumption", "gesamtverbrauch", "zaehlerstand",
-             "zählerstand", "180", "total", "etotal", "totalenergy", "energytotal", "totalimport", "importtotal",
-             "totalkwh", "kwh", "bezuggesamt", "gesamtbezug", "verbrauchgesamt", "verbrauchsumme")  # fmt: skip
-_EXPORT = ("totalout", "eout", "energyout", "energytotalout", "gesamteinspeisung", "280", "totalfeed", "totalexport",
-           "exporttotal", "einspeisunggesamt", "einspeisungsumme")  # fmt: skip
-_POWER = ("powercurr", "powercur", "powercurrent", "pcurr", "pcur", "power", "powertotal", "ptotal", "psum", "1670",
-          "leistung", "leistungaktuell", "aktuelleleistung", "wirkleistung", "momentanleistung", "currentpower",
-          "poweractual", "poweract", "activepower", "actpow", "currentconsumption", "momentanverbrauch", "p", "watt",
-          "watts")  # fmt: skip
-_NAMES: dict[str, _Meant] = {
-    **dict.fromkeys(_REGISTER, _Meant("register")),
-    **dict.fromkeys(_EXPORT, _Meant("export_register")),
-    **dict.fromkeys(_POWER, _Meant("power_kw", _KILO)),
-    **{
-        f"{name}{tariff}": _Meant("register", 1.0, tariff)
-        for tariff in "12"
-        for name in (
-            "totalint",
-            "totalin",
-            "totaltariff",
-            "totalt",
-            "eint",
-            "ein",
-            "18",
-            "tarif",
-            "verbrauchtarif",
-            "verbraucht",
-        )
-    },
-    **{
-        f"{name}{tariff}": _Meant("export_register", 1.0, tariff)
-        for tariff in "12"
-        for name in ("totaloutt", "totalout", "eoutt", "eout", "28")
-    },
-}
-"""Names that scripts give, in lower case, without `_`, `-` and `.`, → what they are."""
-_METER_ID = frozenset({"meterid", "meternumber", "meternr", "serverid", "zaehlernummer", "zählernummer", "deviceid"})
 _BY_CONVENTION: dict[Measured, str] = {"register": "kWh", "export_register": "kWh", "power_kw": "W", "heat_kwh": "kWh"}
 """Units of the documented scripts, for names that the usual names know and that have none."""
+_DRAWN = frozenset({"import", "imported", "in", "plus", "consumed", "drawn"})
+"""Words of a power that is only what is drawn, if there is another of what is fed in."""
 _OF_METERS = frozenset({"register", "export_register", "power_kw", "heat_kwh", "water_m3", "gas_m3"})
 
-_TELEINFO: dict[str, _Meant] = {
-    "EAST": _Meant("register", _KILO), "BASE": _Meant("register", _KILO), "EAIT": _Meant("export_register", _KILO),
-    **{name: _Meant("register", _KILO, name) for name in (
+_TELEINFO: dict[str, Meant] = {
+    "EAST": Meant("register", _KILO), "BASE": Meant("register", _KILO), "EAIT": Meant("export_register", _KILO),
+    **{name: Meant("register", _KILO, name) for name in (
         "HCHC", "HCHP", "EJPHN", "EJPHPM", "BBRHCJB", "BBRHPJB", "BBRHCJW", "BBRHPJW", "BBRHCJR", "BBRHPJR")},
 }  # fmt: skip
 """Labels of a French meter's frame, which the section TIC holds: Wh."""
@@ -152,7 +113,7 @@ class Sections:
                 rest[key] = raw
                 continue
             source_id = device if name == "ENERGY" else _id_of(section, self._plan(section)) or _named(device, name)
-            meant = _OF_ENERGY.get(key) if name == "ENERGY" else _NAMES.get(_plain(key))
+            meant = _OF_ENERGY.get(key) if name == "ENERGY" else NAMES.get(plain(key))
             if rule.ignore or rule.quantity is not None or meant is None or isinstance(raw, dict | list):
                 self._names.add(found, source_id, rule_name, raw, ts_ms)
                 continue
@@ -168,7 +129,7 @@ class Sections:
         plan = self._plan(section)
         if not plan.meant:
             return
-        readings: list[tuple[_Meant, float, str]] = []
+        readings: list[tuple[Meant, float, str]] = []
         is_read = not plan.has_register
         for key, meant in plan.meant:
             raw = section[key]
@@ -185,8 +146,14 @@ class Sections:
             found.ignore("no_value")  # started, and the meter has not spoken yet
             return
         source_id = _id_of(section, plan) or _named(device, name)
+        sides: dict[str, tuple[float, str]] = {}
         for meant, number, key in readings:
-            _add(found, source_id, meant, number / meant.divisor, ts_ms, key)
+            if meant.side:
+                sides[meant.side] = number / meant.divisor, key
+            else:
+                _add(found, source_id, meant, number / meant.divisor, ts_ms, key)
+        if sides:
+            _add_sides(found, source_id, sides, ts_ms)
 
     def _plan(self, section: dict[str, Any]) -> _Plan:
         """Which members of a section are read: found once for all messages that have the same."""
@@ -194,7 +161,11 @@ class Sections:
         plan = self._plans.get(keys)
         if plan is None:
             meanings = [(key, self._look_up(key)) for key in keys if len(key) <= _LONGEST_NAME]
-            meant = [(key, meaning) for key, meaning in meanings if isinstance(meaning, _Meant)]
+            meant = [(key, meaning) for key, meaning in meanings if isinstance(meaning, Meant)]
+            if any(meaning.quantity == "power_kw" and not meaning.side for _, meaning in meant):
+                meant = [(key, meaning) for key, meaning in meant if not meaning.side]  # the difference is there
+            if [plain(key) for key, _ in meant] == ["total"]:  # of a water meter, as likely as not
+                meant = [(meant[0][0], Meant("register", 0.0))]
             plan = _Plan(
                 tuple(meant),
                 tuple(key for key, meaning in meanings if meaning == "id"),
@@ -214,12 +185,12 @@ class Sections:
             if meant is not None and number is not None:
                 _add(found, source_id, meant, number / meant.divisor, ts_ms, key)
 
-    def _look_up(self, key: str) -> _Meant | str | None:
+    def _look_up(self, key: str) -> Meant | str | None:
         """What a name of a script is; `id`: the meter's number. A divisor of 0: in an unknown unit."""
-        plain = _plain(key)
-        if plain in _METER_ID:
+        name = plain(key)
+        if name in METER_ID:
             return "id"
-        meant = _NAMES.get(plain)
+        meant = NAMES.get(name) or UNCLEAR.get(name)
         if meant is not None:
             return meant
         usual = self._names.meaning(key)
@@ -227,22 +198,32 @@ class Sections:
             usual = self._names.meaning(key, _BY_CONVENTION[usual.quantity])
         if usual is None or not usual.factor or usual.quantity not in _OF_METERS or usual.tariff in ("day", "night"):
             return None  # in scripts `Total_day` is today's consumption, not a tariff
-        return _Meant(usual.quantity, 1 / usual.factor if usual.is_unit_known else 0.0, usual.tariff)
+        divisor = 1 / abs(usual.factor) if usual.is_unit_known else 0.0
+        if usual.quantity != "power_kw":
+            return Meant(usual.quantity, divisor, usual.tariff)
+        is_drawn = not _DRAWN.isdisjoint(words_of(key).split("_"))
+        return Meant("power_kw", divisor, side="out" if usual.factor < 0 else "in" if is_drawn else "")
 
 
 def _named(device: str, section: str) -> str:
     return f"{device}/{section}" if section else device
 
 
-def _plain(key: str) -> str:
-    return key[:_LONGEST_NAME].lower().replace("_", "").replace("-", "").replace(".", "").replace(" ", "")
-
-
-def _add(found: Found, source_id: str, meant: _Meant, value: float, ts_ms: int | None, name: str) -> None:
+def _add(found: Found, source_id: str, meant: Meant, value: float, ts_ms: int | None, name: str) -> None:
     if meant.tariff:
         found.add_part(source_id, meant.quantity, meant.tariff, value, ts_ms, name)
     else:
         found.add(source_id, meant.quantity, value, ts_ms, name)
+
+
+def _add_sides(found: Found, source_id: str, sides: dict[str, tuple[float, str]], ts_ms: int | None) -> None:
+    """A power that is told as two figures, what is drawn and what is fed in."""
+    drawn, key = sides.get("in", (0.0, ""))
+    fed_in, other = sides.get("out", (0.0, ""))
+    if not key and not fed_in:  # nothing fed in says nothing of what is drawn
+        found.ignore("no_value")
+    else:
+        found.add(source_id, "power_kw", drawn - fed_in, ts_ms, key or other)
 
 
 def _id_of(section: dict[str, Any], plan: _Plan) -> str | None:
@@ -256,11 +237,14 @@ def _id_of(section: dict[str, Any], plan: _Plan) -> str | None:
 def _energy(found: Found, device: str, energy: dict[str, Any], ts_ms: int | None) -> None:
     voltage = energy.get("Voltage")
     is_three_phase = isinstance(voltage, list) and len(voltage) == 3
+    has_tariffs = not isinstance(voltage, list) and type(energy.get("Power")) in (int, float)
     for name, quantity, divisor in _ENERGY:
-        if name not in energy:
+        if name not in energy or (name == "ImportActive" and "Total" in energy):
             continue
         raw = energy[name]
-        if isinstance(raw, list):
+        if isinstance(raw, list) and has_tariffs and len(raw) == 3 and name != "ImportActive":
+            add_number(found, device, quantity, raw[0], divisor, ts_ms, name)
+        elif isinstance(raw, list):
             _add_channels(found, device, quantity, raw, divisor, ts_ms, name, is_three_phase)
         else:
             add_number(found, device, quantity, raw, divisor, ts_ms, name)
@@ -271,10 +255,11 @@ def _energy(found: Found, device: str, energy: dict[str, Any], ts_ms: int | None
 
 _ENERGY: tuple[tuple[str, Measured, float], ...] = (
     ("Total", "register", 1.0),
+    ("ImportActive", "register", 1.0),
     ("ExportActive", "export_register", 1.0),
     ("Power", "power_kw", _KILO),
 )
-_OF_ENERGY = {name: _Meant(quantity, divisor) for name, quantity, divisor in _ENERGY}
+_OF_ENERGY = {name: Meant(quantity, divisor) for name, quantity, divisor in _ENERGY}
 _TARIFFS: tuple[tuple[str, str, Measured], ...] = (
     ("TotalTariff", "Total", "register"),
     ("ExportTariff", "ExportActive", "export_register"),
