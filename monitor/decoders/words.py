@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["MODE_WORDS", "SWITCH_WORDS", "mode_number", "switch_value"]
+__all__ = ["MODE_WORDS", "SAYS_OTHERWISE", "SWITCH_WORDS", "mode_number", "switch_value"]
 
 MODE_WORDS: dict[str, int] = {
     "off": 0, "stop": 0, "standby": 0, "power_off": 0, "cool": 1, "cooling": 1, "cold": 1, "refrigeration": 1,
@@ -23,6 +23,18 @@ SWITCH_WORDS: dict[str, float] = {
     "standby": 0.0, "关": 0.0, "0": 0.0,
 }  # fmt: skip
 """Word, in lower case → on."""
+
+SAYS_OTHERWISE = frozenset(
+    {
+        "today", "daily", "day", "yesterday", "week", "weekly", "month", "monthly", "year", "yearly", "hour",
+        "hourly", "max", "maximum", "min", "minimum", "peak", "avg", "average", "mean", "demand", "estimate",
+        "estimated", "forecast", "limit", "rated", "nominal", "apparent", "reactive", "export", "exported",
+        "returned", "generated", "production", "produced", "solar", "pv", "battery", "l1", "l2", "l3", "phase",
+        "outdoor", "outside", "water", "supply", "flow", "return", "inlet", "outlet", "dew", "cpu", "board",
+        "internal", "chip", "setpoint", "target",
+    }
+)  # fmt: skip
+"""Words of a name that make what is measured another thing than its unit alone says."""
 
 
 def mode_number(raw: object, modes: Mapping[str, int] | None = None) -> int | None:

@@ -20,13 +20,15 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
 from monitor.decoders.formats.line_syntax import read as read_line
-from monitor.decoders.names import Names, words_of
+from monitor.decoders.formats.topics import COMMAND_LEVELS
+from monitor.decoders.names import DIMENSIONS, Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError, epoch_ms
 from monitor.decoders.units import unit_of
 from monitor.decoders.values import Found, Measured, Rejected, UnreadableError
+from monitor.decoders.words import SAYS_OTHERWISE
 from monitor.ingest.message import Message
 
 __all__ = ["LineProtocol", "check_options"]
@@ -50,6 +52,10 @@ _NAMELESS = frozenset({"value", "val", "_value", "v", "gauge", "counter", "readi
 """Fields whose name says nothing of what they are."""
 _OF_UNIT = {"energy": "energy", "power": "power", "temperature": "temperature"}
 """Dimension of a measurement that is a unit → the usual name of its values."""
+_CLIMATE_NAMES = {"temperature": "target_temperature", "state": "hvac_mode"}
+"""Home Assistant's climate entities (tag `domain`): what is set is called temperature, and the mode is their state."""
+_PHASES = frozenset({"l1", "l2", "l3", "a", "b", "c", "1", "2", "3", "p1", "p2", "p3", "r", "s", "t"})
+"""Values of a tag `phase`: not the whole meter's."""
 _SCALES = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 """Precision → the factor and the divisor that make ms."""
 _LONGEST = 200
@@ -95,6 +101,8 @@ class _Series(NamedTuple):
     unit: str | None
     targets: dict[str, _Target | None]
     """By field; None: nothing for us."""
+    is_command: bool
+    """The line repeats what somebody wrote to a device."""
 
 
 class LineProtocol:
@@ -152,6 +160,9 @@ class LineProtocol:
         series = self._cache.get(key)
         if series is None:
             series = self._series(line, unit, key)
+        if series.is_command:
+            found.ignore("command")
+            return
         targets = series.targets
         for field, raw in fields:
             if field in targets:
@@ -192,20 +203,26 @@ class LineProtocol:
 
     def _target(self, series: _Series, field: str, topic: str) -> _Target | None:
         """What a field is; None: nothing for us."""
-        name, used, unit = field, "", series.unit
+        name, used, unit, tags = field, "", series.unit, series.tags
+        if tags.get("domain") == "climate" and field not in self._fields:
+            name = _CLIMATE_NAMES.get(field, field)
         is_nameless = field.lower() in _NAMELESS and field not in self._fields
         if is_nameless:
-            candidates = [(series.tags[tag], tag) for tag in _NAME_TAGS if tag in series.tags]
-            candidates.append((series.measurement, "*"))
-            if unit is None and (measured := unit_of(series.measurement)) and measured.dimension in _OF_UNIT:
+            candidates = [(tags[tag], tag) for tag in _NAME_TAGS if tag in tags]
+            measured = unit_of(series.measurement)
+            if measured is None or all(_says_nothing(name) for name, _ in candidates):
+                candidates.append((series.measurement, "*"))
+                if measured is not None and unit is None and measured.dimension in _OF_UNIT:
+                    candidates.append((_OF_UNIT[measured.dimension], "*"))
+            if measured is not None and unit is None and measured.dimension != "other":
                 unit = series.measurement
-                candidates.append((_OF_UNIT[measured.dimension], "*"))
             for name, used in candidates:  # noqa: B007  # the first that means something
                 if len(name) <= _LONGEST and self._names.meaning(name, unit) is not None:
                     break
         if len(name) > _LONGEST or (meaning := self._names.meaning(name, unit)) is None:
             return None
-        tags = series.tags
+        if tags.get("phase", "").lower() in _PHASES and DIMENSIONS[meaning.quantity] in ("energy", "power"):
+            return None
         source_id = next((tags[tag] for tag in self._id_tags if tags.get(tag) and tag != used), "")
         if not source_id and used == "entity_id":
             source_id = tags[used]
@@ -222,7 +239,14 @@ def _series(line: Line, unit: str | None) -> _Series:
         tags.setdefault(words_of(key), value)
     for tag in _UNIT_TAGS:
         unit = unit or tags.get(tag)
-    return _Series(measurement, tags, None if unit is None else unit[:_LONGEST], {})
+    levels = tags.get("topic", "").split("/")
+    is_command = levels[-1] in COMMAND_LEVELS or "cmnd" in levels
+    return _Series(measurement, tags, None if unit is None else unit[:_LONGEST], {}, is_command)
+
+
+def _says_nothing(name: str) -> bool:
+    """Whether a unit alone says what a value of this name is."""
+    return SAYS_OTHERWISE.isdisjoint(words_of(name).split("_"))
 
 
 def _joined(lines: list[str], first: int) -> tuple[Line, int] | None:

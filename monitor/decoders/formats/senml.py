@@ -26,6 +26,7 @@ from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError, epoch_ms
 from monitor.decoders.units import Dimension, unit_of
 from monitor.decoders.values import Found, Measured, UnreadableError
+from monitor.decoders.words import SAYS_OTHERWISE
 from monitor.ingest.message import Message
 
 __all__ = ["SenML"]
@@ -39,17 +40,6 @@ _SEPARATORS = "/:.-_#"
 _BETWEEN_PARTS = ("/", ":", ".", "#")
 _OF_UNIT: dict[Dimension, Measured] = {"energy": "register", "power": "power_kw"}
 """What a unit alone says."""
-_SAYS_OTHERWISE = frozenset(
-    {
-        "today", "daily", "day", "yesterday", "week", "weekly", "month", "monthly", "year", "yearly", "hour",
-        "hourly", "max", "maximum", "min", "minimum", "peak", "avg", "average", "mean", "demand", "estimate",
-        "estimated", "forecast", "limit", "rated", "nominal", "apparent", "reactive", "export", "exported",
-        "returned", "generated", "production", "produced", "solar", "pv", "battery", "l1", "l2", "l3", "phase",
-        "outdoor", "outside", "water", "supply", "flow", "return", "inlet", "outlet", "dew", "cpu", "board",
-        "internal", "chip", "setpoint", "target",
-    }
-)  # fmt: skip
-"""Words of a name that make what is measured another thing than its unit alone says."""
 _OTHER_UNITS = frozenset(
     {
         "m", "kg", "g", "s", "A", "cd", "mol", "Hz", "rad", "sr", "N", "Pa", "C", "V", "F", "Ohm", "S", "Wb",
@@ -241,7 +231,7 @@ class SenML:
             if len(each) <= _LONGEST_NAME and self._names.meaning(each, unit) is not None:
                 return self._usual(source_id or topic, each, unit)
         measured = unit_of(unit) if unit else None
-        if measured is None or not whole or not _SAYS_OTHERWISE.isdisjoint(words_of(last).split("_")):
+        if measured is None or not whole or not SAYS_OTHERWISE.isdisjoint(words_of(last).split("_")):
             return None
         if last in self._fields or name in self._fields:  # the installer ignores it
             return None
