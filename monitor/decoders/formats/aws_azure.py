@@ -2,7 +2,8 @@
 
 Shadows (`monitor.decoders.formats.aws_shadow`), twins and hub messages (`…azure_iot`), the envelope in which AWS's
 console shows and exports a message, and below all of them what devices send themselves: an uplink of The Things Stack,
-or a plain object of usual names, whose id is its own (`deviceId`, …) or else the topic.
+one of AWS IoT Core for LoRaWAN (`PayloadData`, a frame without codec, beside `WirelessMetadata`), or a plain object of
+usual names, whose id is its own (`deviceId`, …) or else the topic.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import msgspec
 from monitor.decoders.formats.aws_shadow import Shadow, ShadowTopic, shadow_topic
 from monitor.decoders.formats.azure_iot import AzureIot, is_of_azure
 from monitor.decoders.formats.lenient_json import lenient_json
+from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_uplinks import device_id
 from monitor.decoders.formats.plain_values import PlainValues, as_id
 from monitor.decoders.formats.things_stack import ThingsStack
 from monitor.decoders.options import Options
@@ -48,6 +51,7 @@ class AwsAzure:
         self._shadow = Shadow(self._plain)
         self._azure = AzureIot(self._plain)
         self._things_stack = ThingsStack(options, state)
+        self._lorawan = LorawanReader(options, state)
         self._shadow_topics: dict[str, ShadowTopic | None] = {}
 
     def read(self, message: Message, found: Found) -> None:
@@ -111,6 +115,8 @@ class AwsAzure:
         state = document.get("state", document.get("current"))
         if type(state) is dict and not state.keys().isdisjoint(("reported", "desired", "state")):
             self._read_shadow(message, found, document)
+        elif "PayloadData" in document and type(document.get("WirelessMetadata")) is dict:
+            self._read_lorawan(message, found, document, ts_ms)
         elif is_of_azure(document):
             self._azure.read_document(message, found, document, message.topic)
         else:
@@ -119,6 +125,23 @@ class AwsAzure:
     def _read_shadow(self, message: Message, found: Found, document: dict[str, Any]) -> None:
         """A shadow's document on a topic of its own: a rule passed it on."""
         self._shadow.read(message, found, document, as_id(document.get("thingName")) or message.topic, "")
+
+    def _read_lorawan(self, message: Message, found: Found, document: dict[str, Any], ts_ms: int | None) -> None:
+        about = document["WirelessMetadata"].get("LoRaWAN")
+        if type(about) is not dict:
+            found.ignore("no_codec")
+            return
+        source_id = device_id(about.get("DevEui")) or as_id(document.get("WirelessDeviceId")) or message.topic
+        try:
+            ts_ms = self._plain.time_ms(message, found, about.get("Timestamp"), source_id) or ts_ms
+        except BadTimeError as error:
+            found.reject(error.reason, f"{shown(source_id)}: {error.detail}")
+            return
+        frame, at_ms = document["PayloadData"], message.received_ms if ts_ms is None else ts_ms
+        if self._lorawan.seen.is_retransmitted(source_id, about.get("FCnt"), frame, at_ms):
+            found.ignore("duplicate")
+        else:
+            self._lorawan.read(found, source_id, None, frame, about.get("FPort"), ts_ms, "")
 
     def _shadow_topic(self, topic: str) -> ShadowTopic | None:
         if topic not in self._shadow_topics:

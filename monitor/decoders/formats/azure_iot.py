@@ -33,6 +33,8 @@ _COMPONENTS = ("dt-subject", "$.sub")
 _BAG_NAMES = {**{name: name for name in (_TIMES[0], *_COMPONENTS)}, "%24.sub": "$.sub", "%24%2esub": "$.sub"}
 _SOURCES = frozenset({"telemetry", "twinchangeevents", "properties"})
 """What of a hub's own messages has values; others tell of devices and connections."""
+_WISHES = frozenset({"devicepropertydesiredchange", "cloudpropertychange"})
+"""Properties that IoT Central, not the device, has set."""
 _PENDING = 202
 _REFUSED = 400
 _DEEPEST = 3
@@ -44,7 +46,7 @@ def is_of_azure(document: dict[str, Any]) -> bool:
         "reported" in document
         or "desired" in document
         or (first(document, _BODY_KEYS) is not None and type(first(document, _SYSTEM_KEYS)) is dict)
-        or ("eventType" in document and "data" in document)
+        or ("data" in document and _event_type(document) is not None)
         or ("messageSource" in document and "deviceId" in document)
         or (type(document.get("properties")) is dict and "reported" in document["properties"])
         or (type(document.get("event")) is dict and "origin" in document["event"])
@@ -106,8 +108,9 @@ class AzureIot:
             found.reject("malformed", f"expected an object, found {shown(document)}")
             return
         system, body = first(document, _SYSTEM_KEYS), first(document, _BODY_KEYS)
-        if "eventType" in document and depth < _DEEPEST:
-            if _word(document["eventType"]).endswith("devicetelemetry"):
+        event = _event_type(document)
+        if event is not None and depth < _DEEPEST:
+            if event.endswith("devicetelemetry"):
                 self.read_document(message, found, document.get("data"), device, depth + 1)
             else:
                 found.ignore("status")
@@ -194,6 +197,9 @@ class AzureIot:
         if _word(document["messageSource"]) not in _SOURCES:
             found.ignore("status")
             return
+        if _word(document.get("messageType")) in _WISHES:
+            found.ignore("command")
+            return
         component = as_id(document.get("component"))
         if component is not None:
             device = f"{device}/{component}"
@@ -234,6 +240,14 @@ class AzureIot:
                 self._plain.read_body(message, found, each, device, ts_ms, is_id_known=True)
             else:
                 found.reject("malformed", f"{shown(device)}: expected an object, found {shown(each)}")
+
+
+def _event_type(document: dict[str, Any]) -> str | None:
+    """Of an event of Event Grid, in its own schema or as a CloudEvent."""
+    if "eventType" in document:
+        return _word(document["eventType"])
+    kind = _word(document.get("type")) if "specversion" in document else ""
+    return kind if kind.startswith("microsoft.devices.") else None
 
 
 def _object(payload: bytes) -> dict[str, Any]:

@@ -32,7 +32,7 @@ ID_KEYS = (
 """Keys under which a plain object says of whom it is, the surest first."""
 TIME_KEYS = (
     "ts", "timestamp", "Timestamp", "TimeStamp", "timeStamp", "timestamp_ms", "ts_ms", "time", "Time", "datetime",
-    "dateTime", "date_time", "eventTime", "event_time", "measured_at", "dtm",
+    "dateTime", "date_time", "eventTime", "event_time", "measured_at", "dtm", "timeCreated",
 )  # fmt: skip
 VALUE_KEYS = ("value", "val", "v", "Value")
 UNIT_KEYS = ("unit", "units", "uom", "Unit")
