@@ -229,6 +229,8 @@ class MilesightCodec:
             if mode is None and raw.strip().lower() in _NO_MODE:
                 found.ignore("no_value")
                 return
+            if mode is None and name == "mode" and "thermostat_status" not in codec:
+                return  # anything may call its setting so: a counter's input is "gpio"
         elif raw is None:
             found.ignore("no_value")
             return
@@ -239,7 +241,7 @@ class MilesightCodec:
         else:
             count = _count_of(codec, name, model)
             if count is None:
-                if name != "mode":  # anything may call its setting so
+                if name != "mode":
                     found.reject("bad_value", f"{source_id} {name}: {shown(raw)}, and the device is unknown")
                 return
             if count is _WT401 and number == _WT401_NONE:

@@ -127,6 +127,8 @@ _THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5,
 _THERMOSTAT_MODELS = ("wt10", "wt20", "wt21")
 _NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
 _AIR, _AIR_MODELS = frozenset({0x0468, 0x049A}), ("em300", "em320", "am10", "am30", "am31")
+_LEAK_MODEL = "em300-mld"
+"""Its records are those of the others of its series, with 0 for a temperature that it does not measure."""
 _RECORDS = frozenset({0x20CE, 0x21CE})
 _TARGET = 0x0467
 _FURTHER = (
@@ -213,6 +215,8 @@ class MilesightFrames:
 
 def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
     """What records can look like, from the model or from what stands before them."""
+    if _LEAK_MODEL in model:
+        return ()
     if "wt2" in model or not _THERMOSTAT.isdisjoint(live.headers):
         return _THERMOSTAT_RECORDS
     if any(series in model for series in _AIR_MODELS) or not _AIR.isdisjoint(live.headers):
