@@ -27,6 +27,10 @@ _WORK_MODE = {"0": 5, "1": 1, "2": 2, "3": 4, "4": 3}
 _POSTS = frozenset({"property/post", "property/pack/post", "property/history/post", "property/batch/post"})
 _POST_METHODS = frozenset("thing.event." + post.replace("/", ".") for post in _POSTS)
 _PACK_KEYS = frozenset({"properties", "events", "subDevices", "identity"})
+_PLATFORMS = frozenset({"$sys", "tylink"})
+"""First levels of topics of platforms that are not Aliyun's."""
+_REQUESTS = frozenset({"set", "get", "desired", "execute", "invoke"})
+"""Last levels of topics by which a cloud sets or asks."""
 _CACHED_TOPICS = 2000
 _CACHED_SHAPES = 300
 _LARGEST_SHAPE = 4000
@@ -71,14 +75,14 @@ class Alink:
             is_command = type(method) is str and method.startswith(("thing.service", "thing.property"))
             found.ignore("command" if is_command else "event")
             return
+        if "code" in document and "params" not in document:
+            found.ignore("reply")
+            return
         device = _device_of(document) or topic.device
-        for key in ("params", "items"):  # items: as the platform's rules pass them on
+        for key in ("params", "items", "data"):  # items: as the platform's rules pass them on; data: Tuya's
             if key in document:
                 self._read_params(message, found, document[key], device)
                 return
-        if "code" in document:
-            found.ignore("reply")
-            return
         raise UnreadableError("neither params nor items")
 
     def _read_params(self, message: Message, found: Found, params: Any, device: str, depth: int = 0) -> None:
@@ -154,7 +158,9 @@ def _device_of(body: dict[str, Any]) -> str | None:
 def _classified(topic: str) -> _Topic:
     levels = topic.strip("/").split("/")
     if "sys" not in levels[:-2]:
-        return _Topic(topic, "status" if topic.startswith(("/ota/", "/ext/")) else "")
+        if topic.startswith(("/ota/", "/ext/")):
+            return _Topic(topic, "status")
+        return _of_others(topic, levels)
     at = levels.index("sys")
     device = "/".join(levels[at + 1 : at + 3])
     if as_id(device) is None:
@@ -169,3 +175,20 @@ def _classified(topic: str) -> _Topic:
         return _Topic(device, "no_mapping" if what == "up_raw" else "command")
     is_command = kind == "rrpc" or (kind == "thing" and rest in (["service"], ["property"]))
     return _Topic(device, "command" if is_command else "status")
+
+
+def _of_others(topic: str, levels: list[str]) -> _Topic:
+    """Platforms made after it: `$sys/<product>/<device>/thing/property/post`, `tylink/<device>/thing/…/report`."""
+    if "thing" not in levels:
+        return _Topic(topic, "")
+    at = levels.index("thing")
+    before = levels[:at]
+    if len(before) > 1 and before[0] in _PLATFORMS:
+        before = before[1:]
+    device = "/".join(before) or topic
+    what, last = levels[at + 1 :], levels[-1]
+    if last.endswith(("reply", "response")):
+        return _Topic(device, "reply")
+    if what[:1] == ["service"] or last in _REQUESTS:
+        return _Topic(device, "command")
+    return _Topic(device, "event" if what[:1] == ["event"] and "property" not in what else "")
