@@ -271,7 +271,7 @@ class Values:
             if name not in _BY_NAME:
                 continue
             quantity, rank = _BY_NAME[name]
-            if suffix in _PHASES and name in present:  # the sum is there
+            if suffix in _PHASES and not present.isdisjoint(_RANKED[quantity]):  # the sum is there
                 continue
             if name == "temperature" and not _OF_PLUGS.isdisjoint(present):
                 continue
