@@ -2,7 +2,8 @@
 
 Conventions: github.com/wirenboard/conventions. Type, units, the words of an enumeration and errors come in `…/meta`
 (JSON) and `…/meta/<key>` (plain); everything is retained and has no time. Traps: the driver publishes 0 before it has
-polled a meter for the first time, so a register of 0 is never believed; `error` with an `r` says that the value is the
+polled a meter for the first time, so a register of 0 is never believed, and a power of 0 only when the device has told
+something else or has kept to it; `error` with an `r` says that the value is the
 last good one; tariffs may have a total beside them or not; a meter's temperature is its own; `…/on` is a wish.
 """
 
@@ -27,14 +28,15 @@ _SILENT_TYPES = frozenset({
     "voltage", "current", "rel_humidity", "atmospheric_pressure", "pressure", "resistance", "concentration", "lux",
     "sound_level", "wind_speed", "rainfall", "water_flow", "heat_power", "pushbutton", "rgb", "alarm",
 })  # fmt: skip
-_REGISTERS = frozenset({"register", "export_register"})
+_NEVER_ZERO = frozenset({"register", "export_register", "water_m3", "gas_m3", "heat_kwh", "room_c"})
+"""Counters stand at 0 only where nothing was ever consumed; what is lost then is nothing."""
 _METERED = frozenset({"register", "export_register", "power_kw"})
 _CACHED = 4000
 _MAX_TEXT = 40
 _MAX_TITLES = 32
 _MAX_TOTALS = 64
 _SETTLED_MS = 300_000
-"""A tariff that stands at 0 for so long was polled: it is empty, and not just not known yet."""
+"""A tariff, or a power, that stands at 0 for so long was polled: it is 0, and not just not known yet."""
 
 
 class _Place(NamedTuple):
@@ -74,7 +76,7 @@ class WirenBoard:
                 self._learn(message.payload, place)
         elif place.kind == "device":
             found.ignore("meta")
-            self._learn_device(message.payload, place)
+            self._learn_device(message, place)
         else:
             found.ignore(place.kind)
 
@@ -93,7 +95,7 @@ class WirenBoard:
         elif place.name in self._fields:
             before = len(found.values)
             self._values.add(found, place.source_id, place.name, text, None, _unit(meta))
-            _drop_unpolled(found, before)
+            self._drop_unpolled(found, before, place, message.received_ms)
         elif meta is not None:
             self._read_known(message, place, text, meta, unit_state, found)
 
@@ -117,9 +119,40 @@ class WirenBoard:
         elif control.quantity == "room_c" and unit_state.get("meter") and control.usual == "temperature":
             found.ignore("own_temperature")
         else:
-            usual = "water" if meta["type"] == "water_consumption" and "consumption" in control.usual else control.usual
+            usual = control.usual
+            if meta["type"] == "water_consumption" and "consumption" in usual:
+                usual = "water"
+            elif control.quantity == "register" and (_unit(meta) or "").lower() == "gcal":
+                usual = "heat_energy"
             self._values.add(found, source_id, name, text, None, _unit(meta), usual=usual)
-        _drop_unpolled(found, before)
+        self._drop_unpolled(found, before, place, message.received_ms)
+
+    def _drop_unpolled(self, found: Found, before: int, place: _Place, received_ms: int) -> None:
+        """What stands there before the first poll: counters and rooms of exactly 0, and a power of 0 while its device
+        has not told anything else."""
+        for value in found.values[before:]:
+            if value.quantity == "power_kw" or value.quantity in _NEVER_ZERO:
+                is_start = value.value == 0.0
+                if value.quantity == "power_kw":
+                    is_start = self._is_unpolled(place.device, is_start, received_ms)
+                elif not is_start:
+                    self._is_unpolled(place.device, False, received_ms)
+                if is_start:
+                    found.values.remove(value)
+                    found.ignore("start_value")
+
+    def _is_unpolled(self, device: str, is_zero: bool, received_ms: int) -> bool:
+        """Whether a device may not have been polled yet, as far as a value of it tells."""
+        key = f"polled/{device}"
+        since: int | bool | None = self._state.get(key)
+        if since is True or not is_zero:
+            if since is not True:
+                self._state.put(key, True)
+            return False
+        if since is None:
+            since = received_ms
+            self._state.put(key, since)
+        return received_ms - since < _SETTLED_MS
 
     def _add_tariff(self, found: Found, place: _Place, quantity: Measured, text: str, received_ms: int) -> None:
         """The sum of all tariffs whose meta is known, once each of them has been polled."""
@@ -185,8 +218,9 @@ class WirenBoard:
         if new != known:
             self._state.put(key, new)
 
-    def _learn_device(self, payload: bytes, place: _Place) -> None:
-        """Of a whole device only whether it can be read is of use."""
+    def _learn_device(self, message: Message, place: _Place) -> None:
+        """Of a whole device only whether it can be read is of use, and that its driver has started."""
+        payload = message.payload
         if place.attribute == "error":
             error = text_of(payload)[:_MAX_TEXT]
         elif not payload.strip():
@@ -195,6 +229,8 @@ class WirenBoard:
             body = read_json(payload)
             error = body.get("error", "") if isinstance(body, dict) else ""
             error = error[:_MAX_TEXT] if isinstance(error, str) else ""
+            if not message.retain:
+                self._state.discard(f"polled/{place.device}")
         key = f"device/{place.device}"
         known: dict[str, Any] = self._state.get(key) or {}
         if known.get("error", "") != error:
@@ -246,11 +282,3 @@ def _short(raw: object) -> str:
 
 def _unit(meta: dict[str, Any] | None) -> str | None:
     return (meta["units"] or UNIT_OF_TYPE.get(meta["type"])) if meta else None
-
-
-def _drop_unpolled(found: Found, before: int) -> None:
-    """Registers and rooms of exactly 0, which is what stands there before the first poll."""
-    for value in found.values[before:]:
-        if value.value == 0.0 and (value.quantity in _REGISTERS or value.quantity == "room_c"):
-            found.values.remove(value)
-            found.ignore("start_value")
