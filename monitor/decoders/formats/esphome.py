@@ -33,6 +33,13 @@ _PERIODS = frozenset({
 _CLASSES: dict[str, Measured] = {"energy": "register", "power": "power_kw", "water": "water_m3", "gas": "gas_m3"}
 """Discovery's device classes → what a value is whose name says nothing."""
 _NAME_OF: dict[Measured, str] = {"register": "energy", "power_kw": "power", "water_m3": "water", "gas_m3": "gas"}
+_PLACES = frozenset({
+    "bathroom", "bedroom", "classroom", "conference", "corridor", "dining", "hall", "hallway", "indoor", "inside",
+    "kitchen", "library", "living", "lobby", "meeting", "office", "room", "aht10", "aht20", "am2302", "am2320",
+    "bme280", "bme680", "dht", "dht11", "dht22", "hdc1080", "htu21d", "scd30", "scd40", "scd41", "sht20", "sht30",
+    "sht31", "sht3x", "sht40", "sht4x", "si7021",
+})  # fmt: skip
+"""Before `temperature`: rooms, and probes that measure the humidity of air as well."""
 _TELLING = frozenset({"energy", "power", "kwh", "wh", "electricity"})
 """One of these must be in the end of an object id that is taken for a usual name: `requests_total` is no register."""
 _CACHED = 2000
@@ -173,7 +180,9 @@ class Esphome:
             return _Place(f"{prefix}/{name}", name, component=component)
         words = words_of(name)
         usual, source_id = words, prefix
-        if self._values.meaning(words) is None:
+        if self._values.meaning(words) is None and self._values.meaning(words.replace("produced", "returned")):
+            usual = words.replace("produced", "returned")  # as the component for P1 meters calls it
+        elif self._values.meaning(words) is None:
             source_id = f"{prefix}/{name}"
             usual = "" if component not in _FIGURES else self._ending(words)
         meaning = self._values.meaning(usual) if usual else None
@@ -182,7 +191,7 @@ class Esphome:
 
     def _ending(self, words: str) -> str:
         """The longest end of an object id that is a usual name: `fridge_energy_kwh`. One word for a temperature says
-        too little: `cpu_temperature`."""
+        too little, `cpu_temperature`, but after a room's."""
         parts = words.split("_")
         for start in range(1, len(parts)):
             end = "_".join(parts[start:])
@@ -190,7 +199,8 @@ class Esphome:
             if meaning is None:
                 continue
             is_temperature = meaning.quantity in ("room_c", "setpoint_c") and start < len(parts) - 1
-            if is_temperature or not _TELLING.isdisjoint(parts[start:]):
+            is_room = parts[start:] == ["temperature"] and parts[start - 1] in _PLACES
+            if is_temperature or is_room or not _TELLING.isdisjoint(parts[start:]):
                 return end
         return ""
 

@@ -26,7 +26,7 @@ from monitor.ingest.message import Message
 __all__ = ["Homie", "check_homie"]
 
 _ROOT = "homie"
-_GENERIC = frozenset({"value", "measurement", "reading", "measure", "current-value"})
+_GENERIC = frozenset({"degrees", "value", "measurement", "reading", "measure", "current-value"})
 """Property ids that say nothing: the node's id is the name then."""
 _CACHED = 2000
 _MAX_PROPERTIES = 500
@@ -172,7 +172,7 @@ class Homie:
             return _Place("status")
         usual = ""
         if name not in self._fields:
-            usual = words_of(node) if name in _GENERIC else ""
+            usual = words_of(node) if name in _GENERIC else f"{words_of(node)}_volume" if name == "volume" else ""
         return _Place("value", device, f"{device}/{node}", key, name, usual)
 
 
