@@ -9,27 +9,23 @@ and 3 have no letter and need a timezone. For what bridges make of telegrams see
 
 from __future__ import annotations
 
-import datetime as dt
-
 from monitor.decoders.formats.dsmr_bridges import Bridges
 from monitor.decoders.formats.dsmr_telegram import Channel, Number, Telegram, telegrams
+from monitor.decoders.formats.p1_clock import P1Clock
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
-from monitor.decoders.times import BadTimeError, LocalClock
+from monitor.decoders.times import BadTimeError
 from monitor.decoders.units import UNITS, Unit, unit_of
 from monitor.decoders.values import Found, Measured, UnreadableError
 from monitor.ingest.message import Message
 
-__all__ = ["DsmrP1", "P1Clock"]
+__all__ = ["DsmrP1"]
 
 _LONGEST_ID = 128
-_TIME_CHARS = 12
-_NEVER = b"63252525252"
+_NEVER = b"63252525252", b"700101"
 """How meters write the time of a channel that has never been read."""
-_CACHED_TIMES = 500
-_CENTRAL_EUROPE_MS = 3_600_000
 _UNITS: dict[bytes, Unit] = {unit.encode(): UNITS[unit] for unit in ("kWh", "Wh", "kW", "W", "m3", "GJ", "MJ", "MWh")}
 _USUAL_UNITS: dict[Measured, bytes] = {
     "register": b"kWh",
@@ -50,41 +46,8 @@ _KINDS: dict[bytes, Measured] = {
     b"22": "water_m3",
 }
 """Device types of EN 13757-3 (0-n:24.1.0), in decimal. Those of heat also count cold in some houses."""
-
-
-class P1Clock:
-    """Times as P1 telegrams write them: `YYMMDDhhmmss`, and S or W for summer and winter."""
-
-    def __init__(self, options: Options, state: SourceState) -> None:
-        self._clock = LocalClock(options.timezone, state)
-        self._winter_ms = _CENTRAL_EUROPE_MS
-        if options.timezone is not None:
-            moment = dt.datetime(2026, 1, 1, tzinfo=options.timezone)
-            offset = (moment.utcoffset() or dt.timedelta()) - (moment.dst() or dt.timedelta())
-            self._winter_ms = offset // dt.timedelta(milliseconds=1)
-        self._known: dict[bytes, int] = {}
-
-    def ms(self, raw: bytes, key: str, received_ms: int, found: Found) -> int:
-        """UTC ms. key: whose times are in order, for those without a letter. Raises BadTimeError."""
-        ts_ms = self._known.get(raw)
-        if ts_ms is not None:
-            return ts_ms
-        digits, letter = raw[:_TIME_CHARS], raw[_TIME_CHARS:]
-        if len(digits) != _TIME_CHARS or not digits.isdigit() or letter not in (b"", b"S", b"W"):
-            raise BadTimeError(f"{shown(raw)} is no time of a telegram")
-        year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, _TIME_CHARS, 2))
-        try:
-            naive = dt.datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001  # the letter is the zone
-        except ValueError:
-            raise BadTimeError(f"{shown(raw)} is no time of a telegram") from None
-        if not letter:
-            return self._clock.ms(naive, key, received_ms, found)
-        wall_ms = (naive - dt.datetime(1970, 1, 1)) // dt.timedelta(milliseconds=1)  # noqa: DTZ001  # the wall clock's own count
-        ts_ms = wall_ms - self._winter_ms - (3_600_000 if letter == b"S" else 0)
-        if len(self._known) >= _CACHED_TIMES:
-            self._known.clear()
-        self._known[raw] = ts_ms
-        return ts_ms
+_GAS_CODES = "24.3.0", "24.2.3"
+"""Of gas where the telegram names no device type: versions 2 and 3, and Belgium."""
 
 
 class DsmrP1:
@@ -136,7 +99,9 @@ class DsmrP1:
         if number is None or channel.time.startswith(_NEVER):
             found.ignore("no_value")
             return
-        quantity = _KINDS.get(channel.kind, "gas_m3" if code.endswith("24.3.0") else None)
+        quantity = _KINDS.get(channel.kind)
+        if quantity is None and not channel.kind and code.endswith(_GAS_CODES):
+            quantity = "gas_m3"
         if quantity is None:
             found.ignore("unknown_media")
             return

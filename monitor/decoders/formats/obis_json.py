@@ -9,10 +9,12 @@ as the Austrian adapter's concept has it (and not in k…, as codes are usually 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.obis import ID_CODES, TIME_CODE, ObisMeaning, code_of, meaning_of
+from monitor.decoders.formats.p1_clock import P1Clock
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.payloads import read_json, shown, to_number
@@ -26,6 +28,8 @@ __all__ = ["ObisJson"]
 
 _LONGEST_ID = 128
 _LONGEST_EPOCH = 20
+_P1_TIME = re.compile(r"\d{12}[SWsw]?", re.ASCII)
+"""As telegrams have it; no epoch of twelve digits is later than 2001."""
 _SAFE, _SAFE_S = 1e15, 4_000_000_000
 _CACHED = 2000
 _LONGEST_KEY = 60
@@ -72,6 +76,7 @@ class ObisJson:
         self._units = {"energy": "Wh", "power": "W"} if units is None else dict(units)
         self._fields = options.fields
         self._clock = LocalClock(options.timezone, state)
+        self._p1_clock = P1Clock(options, state)
         self._keys: dict[str, _Key | None] = {}
 
     def read(self, message: Message, found: Found) -> None:
@@ -265,6 +270,8 @@ class ObisJson:
         if isinstance(raw, int | float):
             return epoch_ms(raw)
         if isinstance(raw, str):
+            if _P1_TIME.fullmatch(raw):
+                return self._p1_clock.ms(raw.encode(), source_id, message.received_ms, found)
             if len(raw) < _LONGEST_EPOCH and raw.isascii() and raw.isdigit():
                 return epoch_ms(int(raw))
             moment: dt.datetime = parse_iso(raw)
