@@ -18,6 +18,7 @@ from monitor.decoders.formats import yobiiq
 from monitor.decoders.formats.lorawan_uplinks import SeenUplinks, frame_of
 from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, time_ms
 from monitor.decoders.formats.milesight_frames import MilesightFrames
+from monitor.decoders.formats.plain_values import totals_beside_import
 from monitor.decoders.formats.yobiiq_frames import YobiiqFrames
 from monitor.decoders.names import Meaning, Names
 from monitor.decoders.options import Options
@@ -126,7 +127,10 @@ class LorawanReader:
         elif _is_milesight(source_id, model) or (
             port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or self._is_milesight_frame(data, model))
         ):
+            before = len(found.values)
             self._milesight.read(found, source_id, codec, ts_ms, model)
+            if len(found.values) == before and not _ALIASES.keys().isdisjoint(codec):
+                self._read_usual(found, source_id, codec, ts_ms, "", depth=0)  # a device of another make
         else:
             start = len(found.values)
             self._is_heat = False
@@ -136,6 +140,19 @@ class LorawanReader:
                 self._take_for_heat(found, start)
             if self._dated:
                 self._take_dated(found, start, ts_ms)
+            if len(found.values) - start > 2:  # a total, and what it is made of
+                self._take_import(found, start)
+
+    def _take_import(self, found: Found, start: int) -> None:
+        names: dict[str, list[str]] = {"register": [], "export_register": []}
+        for value in found.values[start:]:
+            if value.quantity in names:
+                names[value.quantity].append(value.name)
+        totals = totals_beside_import(names["register"], names["export_register"]) - self._options.fields.keys()
+        if totals:
+            found.values[start:] = [
+                value for value in found.values[start:] if value.quantity != "register" or value.name not in totals
+            ]
 
     def _take_for_heat(self, found: Found, start: int) -> None:
         kept = []

@@ -21,7 +21,17 @@ from monitor.decoders.units import Dimension, unit_of
 from monitor.decoders.values import Found, Measured
 from monitor.ingest.message import Message
 
-__all__ = ["ID_KEYS", "TIME_KEYS", "UNIT_KEYS", "VALUE_KEYS", "PlainValues", "as_id", "as_unit", "first"]
+__all__ = [
+    "ID_KEYS",
+    "TIME_KEYS",
+    "UNIT_KEYS",
+    "VALUE_KEYS",
+    "PlainValues",
+    "as_id",
+    "as_unit",
+    "first",
+    "totals_beside_import",
+]
 
 ID_KEYS = (
     "deviceId", "device_id", "deviceID", "DeviceId", "device_ID", "devId", "dev_id", "devEUI", "devEui", "dev_eui",
@@ -40,7 +50,7 @@ _WRAPPERS = frozenset(
     {"values", "data", "payload", "telemetry", "metrics", "measurements", "readings", "fields", "params", "properties"}
 )
 """Objects that say nothing of what is in them: their members count as the outer object's own."""
-_IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
+IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
 _DEEPEST = 4
 _EXACT = 1 << 53
 _CACHED_SHAPES = 500
@@ -251,6 +261,14 @@ class PlainValues:
             return to_ms(naive)
         return self._clock.ms(naive, source_id, message.received_ms, found)
 
+    def _totals(self, known: list[_Known]) -> set[str]:
+        names: dict[Measured, list[str]] = {"register": [], "export_register": []}
+        for one in known:
+            meaning = self.names.meaning(one.name)
+            if meaning is not None and meaning.quantity in names and not meaning.tariff:
+                names[meaning.quantity].append(one.name)
+        return totals_beside_import(names["register"], names["export_register"]) - self._fields.keys()
+
     def _plan(self, prefix: str, body: dict[str, Any]) -> _Plan:
         keys = tuple(body)
         shape = (prefix, *keys) if prefix else keys
@@ -266,7 +284,7 @@ class PlainValues:
 
     def _planned(self, prefix: str, keys: tuple[str, ...]) -> _Plan:
         present = set(keys)
-        known = []
+        known: list[_Known] = []
         others = []
         exported = set()
         for key in keys:
@@ -289,9 +307,21 @@ class PlainValues:
                 with_unit = self.names.meaning(name, "W")
                 if with_unit is not None and with_unit.factor < 0:
                     exported.add(name)
+        if len(known) > 2:  # a total, and what it is made of
+            totals = self._totals(known)
+            known = [one for one in known if one.name not in totals]
         id_key = next((key for key in ID_KEYS if key in present), None)
         time_key = next((key for key in TIME_KEYS if key in present), None)
         return _Plan(tuple(known), tuple(others), id_key, time_key, frozenset(exported))
+
+
+def totals_beside_import(registers: list[str], exported: list[str]) -> set[str]:
+    """Of the names of one object's registers those that do not say import, if others do and there is export, too: some
+    meters add up there what flowed in and what flowed out."""
+    if len(registers) < 2 or not exported:
+        return set()
+    totals = {name for name in registers if IMPORT_WORDS.isdisjoint(words_of(name).split("_"))}
+    return totals if len(totals) < len(registers) else set()
 
 
 def _unit_key(key: str, dimension: Dimension, present: set[str]) -> tuple[str | None, bool]:
@@ -331,7 +361,7 @@ def _take_net_power(found: Found, start: int, exported: frozenset[str]) -> None:
     total = [
         value
         for value in powers
-        if value.name not in exported and _IMPORT_WORDS.isdisjoint(words_of(value.name).split("_"))
+        if value.name not in exported and IMPORT_WORDS.isdisjoint(words_of(value.name).split("_"))
     ]
     if total:
         kept = total
