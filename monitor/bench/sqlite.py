@@ -19,7 +19,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     rows = len(town.registry.items)
     cases: tuple[tuple[str, tuple[str, ...]], ...] = (
         (f"{rows:,} new intervals a step", ()),
-        (f"{rows:,} new intervals a step, their lines into the outbox", ("influx",)),
+        (f"{rows:,} new intervals a step; they, their hours and days into the outbox", ("influx",)),
     )
     for number, (case, sinks) in enumerate(cases):
         bench.say(f"sqlite: {case}")

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitor.readings import MODE_NAMES, QUANTITY_BY_NAME, Quantity, ReadingColumns
-from monitor.registry import Registry
+from monitor.registry import Item, Registry
 from monitor.results import Event, IntervalColumns, LedgerEntry, Step
+from monitor.store.downsample import SumColumns, Sums
 from monitor.store.protocol import Applied, Moved
 
 __all__ = ["LineBatch", "LineEncoder"]
@@ -53,15 +54,20 @@ class LineEncoder:
         self._registry: Registry | None = None
         self._heads: Texts = None
         self._tails: Texts = None
+        self._day_tails: Texts = None
         self._periods: Texts = None
         self._ac_heads: Texts = None
 
-    def encode(self, applied: Applied, step: Step, registry: Registry) -> list[LineBatch]:
-        """The points of everything that changed, and of the air conditioners' readings of the step, in batches."""
+    def encode(self, applied: Applied, step: Step, registry: Registry, sums: Sums | None = None) -> list[LineBatch]:
+        """The points of everything that changed, of the hours and days that became other ones, and of the air
+        conditioners' readings of the step, in batches."""
         self._know(registry)
         batches: list[LineBatch] = []
         for first in range(0, len(applied.intervals), _CHUNK_ROWS):
             batches += self._cut(self._consumption(applied.intervals, slice(first, first + _CHUNK_ROWS)))
+        if sums is not None:
+            batches += self._sums("consumption_hour", sums.hours, sums.period_names, self._tails)
+            batches += self._sums("consumption_day", sums.days, sums.period_names, self._day_tails)
         readings = _merged(step.readings, step.ledger, registry)
         for first in range(0, len(readings.ts_ms), _CHUNK_ROWS):
             batches += self._cut(self._ac(readings, slice(first, first + _CHUNK_ROWS)))
@@ -81,13 +87,17 @@ class LineEncoder:
         self._registry = registry
         buildings = registry.buildings
         heads = [
-            "consumption" + tags(building=buildings[item.building].id, item=item.name, org=buildings[item.building].org)
+            tags(building=buildings[item.building].id, item=item.name, org=buildings[item.building].org)
             for item in registry.items
         ]
-        limits = [buildings[item.building].peak_limit_kw if item.name == "total" else None for item in registry.items]
+        limits = [_of_total(item, buildings[item.building].peak_limit_kw) for item in registry.items]
+        budgets = [_of_total(item, buildings[item.building].peak_budget_kwh) for item in registry.items]
         self._heads = pa.array(heads, pa.string())
-        self._tails = pa.array([" " if limit is None else f",limit_kw={limit!r} " for limit in limits], pa.string())
-        self._periods = pa.array([f"{tags(period=name)} measured=" for name in registry.period_names], pa.string())
+        tails = ["" if limit is None else f",limit_kw={limit!r}" for limit in limits]
+        day_tails = ["" if budget is None else f",budget_kwh={budget!r}" for budget in budgets]
+        self._tails = pa.array([f"{tail} " for tail in tails], pa.string())
+        self._day_tails = pa.array([f"{tail}{more} " for tail, more in zip(tails, day_tails, strict=True)], pa.string())
+        self._periods = _period_texts(registry.period_names)
         ac_heads = []
         for device, row in zip(registry.devices, registry.device_building.tolist(), strict=True):
             building = buildings[row]
@@ -99,6 +109,7 @@ class LineEncoder:
         item = pa.array(given.item[part])
         demand = pc.cast(pa.array(given.demand_kw[part], from_pandas=True), pa.string())  # NaN is null from here on
         return _join(
+            "consumption",
             self._heads.take(item),
             self._periods.take(pa.array(given.period[part])),
             _floats(given.measured[part]),
@@ -111,6 +122,32 @@ class LineEncoder:
             _integers(given.start_ms[part]),
             "\n",
         )
+
+    def _sums(
+        self, measurement: str, given: SumColumns, period_names: Sequence[str], tails: Texts
+    ) -> Iterator[LineBatch]:
+        for first in range(0, len(given), _CHUNK_ROWS):
+            part = slice(first, first + _CHUNK_ROWS)
+            item = pa.array(given.item[part])
+            demand = pc.cast(pa.array(given.demand_kw[part], from_pandas=True), pa.string())
+            lines = _join(
+                measurement,
+                self._heads.take(item),
+                _period_texts(period_names).take(pa.array(given.period[part])),
+                _floats(given.measured[part]),
+                ",estimated=",
+                _floats(given.estimated[part]),
+                ",coverage=",
+                _floats(given.coverage[part]),
+                pc.binary_join_element_wise(",demand_kw=", demand, ""),
+                ",intervals=",
+                _integers(given.intervals[part]),
+                "i",
+                tails.take(item),
+                _integers(given.start_ms[part]),
+                "\n",
+            )
+            yield from self._cut(lines)
 
     def _ac(self, given: _AcColumns, part: slice) -> Texts:
         fields = pc.binary_join_element_wise(
@@ -149,6 +186,15 @@ def escape_tag(value: str) -> str:
 def escape_text(value: str) -> str:
     """The value of a string field, without its quotes."""
     return value.translate(_TEXT_SPECIALS)
+
+
+def _of_total(item: Item, value: float | None) -> float | None:
+    """Limit and budget are of what a building takes altogether."""
+    return value if item.name == "total" else None
+
+
+def _period_texts(names: Sequence[str]) -> Texts:
+    return pa.array([f"{tags(period=name)} measured=" for name in names], pa.string())
 
 
 def _join(*pieces: Texts) -> Texts:

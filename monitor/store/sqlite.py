@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.registry import Registry
 from monitor.results import Event, EventScope, IntervalColumns, LedgerEntry, LedgerScope, Step
+from monitor.store.downsample import Downsampler
 from monitor.store.lines import LineEncoder
 from monitor.store.memory import take_intervals
 from monitor.store.outbox import insert_batches
@@ -52,6 +54,7 @@ class SqliteStore:
         self._path = path
         self._sinks = tuple(sinks)
         self._encoder = encoder or LineEncoder()
+        self._downsampler = Downsampler()
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._registry: Registry | None = None
@@ -61,7 +64,7 @@ class SqliteStore:
 
     def apply(self, step: Step, registry: Registry) -> Applied:
         """See `ResultStore.apply`. The lines for the sinks are part of the same transaction."""
-        with self._lock, translated(self._path, "store a step"), transaction(self._db):
+        with self._lock, translated(self._path, "store a step"), self._whole():
             self._know(registry)
             changed, moved, revised = self._apply_intervals(step.intervals, registry)
             events, new, reopened, withdrawn = self._apply_events(step)
@@ -78,8 +81,22 @@ class SqliteStore:
                 withdrawn_events=withdrawn,
             )
             if self._sinks:
-                insert_batches(self._db, self._sinks, self._encoder.encode(applied, step, registry), self._now_ms())
+                self._put_out(applied, step, registry)
         return applied
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A transaction; what is kept in memory beside it goes with it."""
+        try:
+            with transaction(self._db):
+                yield
+        except BaseException:
+            self._downsampler.forget()
+            raise
+
+    def _put_out(self, applied: Applied, step: Step, registry: Registry) -> None:
+        sums = self._downsampler.sums(self._db, applied.intervals, applied.moved, registry)
+        insert_batches(self._db, self._sinks, self._encoder.encode(applied, step, registry, sums), self._now_ms())
 
     def _know(self, registry: Registry) -> None:
         if registry is self._registry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,30 +14,10 @@ from monitor.results import Event, Step
 from monitor.store.lines import LineEncoder, escape_tag
 from monitor.store.memory import MemoryStore
 from monitor.store.protocol import Applied, Moved
+from tests.store.line_points import Point, pairs, parse, split
 from tests.store.made import NAN, QUARTER_MS, START_MS, entry, event, intervals, registry
 
 AC, AC_2 = 2, 4
-Point = tuple[str, dict[str, str], dict[str, str], int]
-
-
-def split(text: str, separator: str) -> list[str]:
-    """At the separators that are neither escaped nor inside quotes."""
-    return re.findall(rf'((?:\\.|"(?:\\.|[^"\\])*"|[^\\{separator}])+)(?:{separator}|$)', text)
-
-
-def parse(line: str) -> Point:
-    series, fields, ts_ms = split(line, " ")
-    name, *tags = split(series, ",")
-    return name, pairs(tags), pairs(split(fields, ",")), int(ts_ms)
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """key=value with the escapes of keys and tags undone; fields keep their notation."""
-    found = {}
-    for text in texts:
-        key, value = text.split("=", 1)
-        found[key] = value if value.startswith('"') else re.sub(r"\\([,= ])", r"\1", value)
-    return found
 
 
 def points(step: Step, **options: object) -> list[Point]:

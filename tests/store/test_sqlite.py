@@ -20,7 +20,10 @@ from monitor.store.outbox import Outbox
 from monitor.store.quarantine import PAYLOAD_BYTES, Quarantine, QuarantineEntry
 from monitor.store.sqlite import SqliteStore
 from tests.store.crashing import step
-from tests.store.made import START_MS, event, intervals, registry
+from tests.store.made import QUARTER_MS, START_MS, event, intervals, registry
+
+POINTS = 8
+"""Of one step: two intervals, their hours and their days, an event, a ledger entry."""
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def test_kill_9_loses_no_step_that_was_taken_and_leaves_no_half(path: Path) -> N
         taken = len(steps) - 1
         store.close()
         outbox = open_outbox(path)
-        assert outbox.stats().points == 4 * len(steps)
+        assert outbox.stats().points == POINTS * len(steps)
         outbox.close()
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -108,7 +111,8 @@ def test_disk_full(path: Path, store: SqliteStore) -> None:
     store.apply(step(0), names)
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
-    big = Step(intervals=intervals([(0, quarter, 1.5) for quarter in range(10, 5000)]))
+    quarters = range(10, 5000)
+    big = Step(intervals=intervals([(0, quarter, 1.5) for quarter in quarters]))
     with pytest.raises(StoreError, match=r"monitor.sqlite: .*full.*free space") as caught:
         store.apply(big, names)
     assert (caught.value.kind, caught.value.retryable) == ("disk_full", True)
@@ -117,7 +121,9 @@ def test_disk_full(path: Path, store: SqliteStore) -> None:
     store.apply(big, names)
     assert rows(store) == 4994
     outbox = open_outbox(path)
-    assert outbox.stats().points == 4994
+    starts_ms = [START_MS + quarter * QUARTER_MS for quarter in quarters]
+    sums = sum(len({start_ms // span_ms for start_ms in starts_ms}) for span_ms in (3_600_000, 86_400_000))
+    assert outbox.stats().points == POINTS + len(quarters) + sums
     outbox.close()
 
 
@@ -214,9 +220,9 @@ def test_lines_wait_once_for_each_sink(path: Path) -> None:
     bodies = [waiting.body for outbox in outboxes if (waiting := outbox.take(100)) is not None]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
-    assert bodies[0].count(b"\n") == 4
-    assert outboxes[0].stats(every_sink=False).points == 4
-    assert outboxes[0].stats().points == 8
+    assert bodies[0].count(b"\n") == POINTS
+    assert outboxes[0].stats(every_sink=False).points == POINTS
+    assert outboxes[0].stats().points == 2 * POINTS
     assert outboxes[0].stats().oldest_ms == 77
     for outbox in outboxes:
         outbox.close()
@@ -227,7 +233,7 @@ def test_a_step_given_again_sends_only_its_fresh_rows_again(path: Path, store: S
     store.apply(step(0), registry())
     store.apply(step(0), registry())
     outbox = open_outbox(path)
-    assert outbox.stats().points == 4 + 2
+    assert outbox.stats().points == POINTS + 6
     outbox.close()
 
 
