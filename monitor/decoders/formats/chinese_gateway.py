@@ -7,6 +7,7 @@ from monitor.decoders.formats.edgelogger import EdgeLogger
 from monitor.decoders.formats.lenient_json import lenient_json
 from monitor.decoders.formats.named_rows import NamedRows
 from monitor.decoders.formats.plain_values import PlainValues
+from monitor.decoders.formats.topics import is_command
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -23,13 +24,16 @@ class ChineseGateway:
         plain = PlainValues(options, state)
         self._alink = Alink(options, plain)
         self._edgelogger = EdgeLogger(plain)
-        self._rows = NamedRows(plain)
+        self._rows = NamedRows(options, plain)
 
     def read(self, message: Message, found: Found) -> None:
         if is_alink_topic(message.topic):
             self._alink.read(message, found)
             return
         if self._edgelogger.read_usual(message, found):
+            return
+        if is_command(message.topic):
+            found.ignore("command")
             return
         document = lenient_json(message.payload)
         if type(document) is dict:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
 from monitor.decoders.formats.line_syntax import read as read_line
-from monitor.decoders.formats.topics import COMMAND_LEVELS
+from monitor.decoders.formats.topics import is_command
 from monitor.decoders.names import DIMENSIONS, Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
@@ -239,9 +239,8 @@ def _series(line: Line, unit: str | None) -> _Series:
         tags.setdefault(words_of(key), value)
     for tag in _UNIT_TAGS:
         unit = unit or tags.get(tag)
-    levels = tags.get("topic", "").split("/")
-    is_command = levels[-1] in COMMAND_LEVELS or "cmnd" in levels
-    return _Series(measurement, tags, None if unit is None else unit[:_LONGEST], {}, is_command)
+    unit = None if unit is None else unit[:_LONGEST]
+    return _Series(measurement, tags, unit, {}, is_command(tags.get("topic", "")))
 
 
 def _says_nothing(name: str) -> bool:

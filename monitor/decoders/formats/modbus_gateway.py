@@ -11,6 +11,7 @@ from monitor.decoders.formats.mbmd import Mbmd
 from monitor.decoders.formats.modbus_logger import ModbusLogger, is_of_logger
 from monitor.decoders.formats.named_rows import NamedRows
 from monitor.decoders.formats.plain_values import PlainValues
+from monitor.decoders.formats.topics import is_command
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import text_of
 from monitor.decoders.state import SourceState
@@ -30,9 +31,12 @@ class ModbusGateway:
         self._plain = PlainValues(options, state)
         self._mbmd = Mbmd(options, state, self._plain.names)
         self._logger = ModbusLogger(options, self._plain)
-        self._rows = NamedRows(self._plain)
+        self._rows = NamedRows(options, self._plain)
 
     def read(self, message: Message, found: Found) -> None:
+        if is_command(message.topic):
+            found.ignore("command")
+            return
         if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
             self._read_text(message, found, text_of(message.payload))
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, PlainValues, as_id, as_unit
+from monitor.decoders.options import Options
 from monitor.decoders.times import BadTimeError
 from monitor.decoders.values import Found
 from monitor.ingest.message import Message
@@ -24,7 +25,7 @@ _GATEWAY_KEYS = (
 )  # fmt: skip
 _DEVICE_KEYS = (
     "devId", "dev_id", "deviceId", "device_id", "devName", "dev_name", "deviceName", "device_name", "device", "dev",
-    "meterId", "meter_id",
+    "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter",
 )  # fmt: skip
 _SLAVE_KEYS = ("slaveId", "slave_id", "slaveid", "slave", "sid", "unit_id", "unitId")
 """Of a number that is unique at its gateway only."""
@@ -33,6 +34,10 @@ _NAME_KEYS = (
     "param", "metric", "flag", "m", "n",
 )  # fmt: skip
 _VALUE_KEYS = ("value", "val", "Value", "v", "data", "currentValue", "switcher")
+_ROW_TIME_KEY = "t"
+_ID_KEY = "id"
+"""A row's name in some makes; of a whole message its own number, or the device."""
+_BAD_QUALITY = frozenset({"false", "bad", "0"})
 _ERROR_KEYS = ("err", "error", "errCode", "error_code")
 _NO_ERROR = frozenset({"", "0", "ok", "OK", "none", "no error"})
 _WRITTEN = frozenset({"w_data", "write", "cmd", "command"})
@@ -43,6 +48,7 @@ _KINDS = (
 """In the order of `_Plan`."""
 _NESTED = (dict, list)
 _DEEPEST = 5
+_LONGEST_NAME, _LONGEST_QUALITY, _UUID = 120, 8, 36
 _CACHED_SHAPES = 500
 _LARGEST_SHAPE = 4000
 """[characters]"""
@@ -64,7 +70,8 @@ class _Plan(NamedTuple):
 class NamedRows:
     """Reads documents of one source."""
 
-    def __init__(self, plain: PlainValues) -> None:
+    def __init__(self, options: Options, plain: PlainValues) -> None:
+        self._fields = options.fields
         self._plain = plain
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
@@ -95,16 +102,22 @@ class NamedRows:
         if plan.slave is not None and not device:
             device = as_id(node[plan.slave]) or ""
             gateway = gateway or message.topic
+        elif not depth and plan.name is None and (own := _id_of(node.get(_ID_KEY))) is not None:
+            device = own
         source_id = f"{gateway}/{device}" if gateway and device else gateway or device or message.topic
-        if plan.time is not None:
+        is_row = plan.value is not None and (plan.name is not None or (depth > 0 and _ID_KEY in node))
+        time_key = plan.time or (_ROW_TIME_KEY if is_row and _ROW_TIME_KEY in node else None)
+        if time_key is not None:
             try:
-                ts_ms = self._plain.time_ms(message, found, node[plan.time], source_id) or ts_ms
+                ts_ms = self._plain.time_ms(message, found, node[time_key], source_id) or ts_ms
             except BadTimeError as error:
                 found.reject(error.reason, error.detail)
                 return
-        if plan.name is not None and plan.value is not None:
-            name = node[plan.name]
-            if type(name) is str and type(node[plan.value]) is not dict:
+        if is_row:
+            name = node[plan.name or _ID_KEY]
+            if type(name) is str and type(node[plan.value or ""]) is not dict:
+                if ":" in name or "." in name:
+                    name, source_id = self._apart(name, source_id, is_topic=not (gateway or device))
                 self._read_row(found, node, plan, name, source_id, ts_ms)
                 return
         below = [key for key, value in node.items() if type(value) in _NESTED and _has_rows(value)]
@@ -118,7 +131,9 @@ class NamedRows:
         self, found: Found, row: dict[str, Any], plan: _Plan, name: str, source_id: str, ts_ms: int | None
     ) -> None:
         error = None if plan.error is None else row[plan.error]
-        if error and not (type(error) is str and error in _NO_ERROR):
+        if (error and not (type(error) is str and error in _NO_ERROR)) or (
+            "q" in row and str(row["q"])[:_LONGEST_QUALITY].lower() in _BAD_QUALITY
+        ):
             found.ignore("no_value")
             return
         raw = row[plan.value or ""]
@@ -128,6 +143,15 @@ class NamedRows:
             raw = raw[0]
         unit = None if plan.unit is None else as_unit(row[plan.unit])
         self._plain.names.add(found, source_id, name, raw, ts_ms, unit)
+
+    def _apart(self, name: str, source_id: str, *, is_topic: bool) -> tuple[str, str]:
+        """A name that begins with its device (`Meter 3:kWh`, `Channel1.Meter 3.kWh`), and its id."""
+        meaning = self._plain.names.meaning
+        cut = max(name.rfind(":"), name.rfind("."))
+        is_one = cut < 1 or len(name) > _LONGEST_NAME or name in self._fields or meaning(name) is not None
+        if is_one or meaning(name[cut + 1 :]) is None:
+            return name, source_id
+        return name[cut + 1 :], name[:cut] if is_topic else f"{source_id}/{name[:cut]}"
 
     def _plan(self, node: dict[str, Any]) -> _Plan:
         shape = tuple(node)
@@ -139,6 +163,13 @@ class NamedRows:
                     self._plans.clear()
                 self._plans[shape] = plan
         return plan
+
+
+def _id_of(raw: object) -> str | None:
+    """A device's id; None for what looks like a message's: a number, a UUID."""
+    if type(raw) is not str or raw.isdigit() or (len(raw) == _UUID and raw.count("-") == 4):
+        return None
+    return as_id(raw)
 
 
 def _has_rows(node: Any, depth: int = 0) -> bool:

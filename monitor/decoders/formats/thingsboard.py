@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.lenient_json import lenient_json
 from monitor.decoders.formats.plain_values import PlainValues, as_id
+from monitor.decoders.formats.topics import is_command
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -92,6 +93,8 @@ def _classified(topic: str) -> _Topic:
             if after[0] == "t":
                 return _Topic("protobuf", "") if after[-1] == "p" else _Topic("device", topic)
             return _Topic("ignored", _IGNORED.get(after[0], "status"))
+    if is_command(topic):
+        return _Topic("ignored", "command")
     return _Topic("ignored", "status") if levels[-1] == "provision" else _Topic("any", topic)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monitor.decoders.payloads import shown
 from monitor.decoders.values import UnreadableError
 
-__all__ = ["COMMAND_LEVELS", "Levels", "levels_of"]
+__all__ = ["COMMAND_LEVELS", "Levels", "is_command", "levels_of"]
 
 Levels = tuple[str, ...]
 
@@ -25,3 +25,8 @@ def levels_of(topic: str) -> Levels:
         except UnicodeEncodeError:
             raise UnreadableError(f"topic {shown(topic)}: no UTF-8") from None
     return tuple(topic.split("/"))
+
+
+def is_command(topic: str) -> bool:
+    """Whether people write to a topic."""
+    return topic[topic.rfind("/") + 1 :] in COMMAND_LEVELS or topic.startswith("cmnd/") or "/cmnd/" in topic
