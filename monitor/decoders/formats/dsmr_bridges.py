@@ -206,7 +206,8 @@ class Bridges:
             ways = {name for name in known if NAMES[name].quantity == "power_kw"}
             if ways == power.keys() or is_net:
                 found.add(source_id, "power_kw", sum(power.values()), times["meter"], next(iter(power)))
-        self._read_external(body, source_id, message, found)
+        if "external" in body or "MBUS_DEVICES" in body:
+            self._read_external(body, source_id, message, found)
 
     def _read_external(self, body: dict[str, Any], source_id: str, message: Message, found: Found) -> None:
         """Meters behind the meter that the bridge lists."""

@@ -52,11 +52,11 @@ class Vzlogger:
         self._state = state
         self._fields = options.fields
         self._names = Names(options)
-        self._places: dict[str, tuple[str, str, str]] = {}
+        self._places: dict[str, tuple[str, str, str, str]] = {}
         self._meanings: dict[str, ObisMeaning | None] = {}
 
     def read(self, message: Message, found: Found) -> None:
-        base, channel, kind = self._place(message.topic)
+        base, channel, kind, own_code = self._place(message.topic)
         memory = "channel/" + base
         code, is_raw_sent = self._state.get(memory) or ("", False)
         if kind in ("id", "uuid"):
@@ -78,16 +78,17 @@ class Vzlogger:
             found.reject(error.reason, f"{shown(source_id)}: {error.detail}")
             return
         name = source_id if source_id in self._fields else channel
-        self._add(source_id, name, code, raw, ts_ms, unit if type(unit) is str else None, found)
+        self._add(source_id, name, code or own_code, raw, ts_ms, unit if type(unit) is str else None, found)
 
-    def _place(self, topic: str) -> tuple[str, str, str]:
-        """What a channel's topics have in common, the channel, and which of its topics this is."""
+    def _place(self, topic: str) -> tuple[str, str, str, str]:
+        """What a channel's topics have in common, the channel, which of its topics this is, the code that it is called."""
         place = self._places.get(topic)
         if place is None:
             base, _, last = topic.rpartition("/")
             if last not in _KINDS:
                 base, last = topic, ""
-            place = base, base.rpartition("/")[2] or base, last
+            channel = base.rpartition("/")[2] or base
+            place = base, channel, last, channel if code_of(channel) is not None else ""
             if len(topic) <= _LONGEST_TOPIC:
                 if len(self._places) >= _CACHED:
                     self._places.clear()
@@ -108,8 +109,6 @@ class Vzlogger:
         self, source_id: str, name: str, code: str, raw: object, ts_ms: int | None, unit: str | None, found: Found
     ) -> None:
         rule = self._fields.get(name)
-        if not code and len(name) <= _LONGEST_CODE and code_of(name) is not None:
-            code = name  # channels called by their code
         meaning = self._meaning(code) if code else None
         if rule is not None and rule.ignore:
             found.ignore("no_reading")
