@@ -81,7 +81,7 @@ class Vzlogger:
         self._add(source_id, name, code or own_code, raw, ts_ms, unit if type(unit) is str else None, found)
 
     def _place(self, topic: str) -> tuple[str, str, str, str]:
-        """What a channel's topics have in common, the channel, which of its topics this is, the code that it is called."""
+        """What a channel's topics have in common, the channel, which topic this is, and the code that it is called."""
         place = self._places.get(topic)
         if place is None:
             base, _, last = topic.rpartition("/")
