@@ -28,11 +28,14 @@ _SWITCHES = frozenset({"switch", "binary_sensor"})
 _WORDS = frozenset({"select", "text_sensor"})
 _PERIODS = frozenset({
     "today", "yesterday", "daily", "day", "weekly", "week", "monthly", "month", "yearly", "year", "hourly", "hour",
+    "session",
 })  # fmt: skip
 """Words of an energy that starts anew, or of a period."""
 _CLASSES: dict[str, Measured] = {"energy": "register", "power": "power_kw", "water": "water_m3", "gas": "gas_m3"}
 """Discovery's device classes → what a value is whose name says nothing."""
 _NAME_OF: dict[Measured, str] = {"register": "energy", "power_kw": "power", "water_m3": "water", "gas_m3": "gas"}
+_FED_IN = frozenset({"export", "exported", "returned", "produced", "reverse", "injected", "einspeisung"})
+_OTHER_POWER = frozenset({"factor", "apparent", "reactive"})
 _PLACES = frozenset({
     "bathroom", "bedroom", "classroom", "conference", "corridor", "dining", "hall", "hallway", "indoor", "inside",
     "kitchen", "library", "living", "lobby", "meeting", "office", "room", "aht10", "aht20", "am2302", "am2320",
@@ -116,16 +119,21 @@ class Esphome:
         elif usual:
             self._values.add(found, source_id, name, text, None, unit, usual=usual)
         elif unit and device_class in _CLASSES:
-            self._add_by_class(found, source_id, name, text, unit, _CLASSES[device_class])
-        elif not device_class and words & {"energy", "power"} and not words & {"factor", "apparent", "reactive"}:
+            self._add_by_class(found, place, text, unit, _CLASSES[device_class])
+        elif not device_class and words & {"energy", "power"} and not words & _OTHER_POWER:
             found.reject("unknown_unit", f"{shown(source_id)} {shown(name)}: {shown(text)} with no unit, no usual name")
 
-    def _add_by_class(self, found: Found, source_id: str, name: str, text: str, unit: str, quantity: Measured) -> None:
+    def _add_by_class(self, found: Found, place: _Place, text: str, unit: str, quantity: Measured) -> None:
+        source_id, name = place.source_id, place.name
         meaning = self._values.meaning(_NAME_OF[quantity], unit)
         if meaning is None or not meaning.is_unit_known:
             found.reject("unknown_unit", f"{shown(source_id)} {shown(name)}: {shown(text)} with unit {shown(unit)}")
+        elif meaning.quantity == "register" and not _FED_IN.isdisjoint(place.words):
+            self._values.add_number(found, source_id, "export_register", meaning.factor, text, None, name)
         else:
-            self._values.add_number(found, source_id, meaning.quantity, meaning.factor, text, None, name)
+            is_fed_in = meaning.quantity == "power_kw" and not _FED_IN.isdisjoint(place.words)
+            factor = -meaning.factor if is_fed_in else meaning.factor
+            self._values.add_number(found, source_id, meaning.quantity, factor, text, None, name)
 
     def _unit(self, topic: str) -> tuple[str | None, str]:
         """What discovery says of a topic: unit and device class."""
@@ -184,7 +192,8 @@ class Esphome:
             usual = words.replace("produced", "returned")  # as the component for P1 meters calls it
         elif self._values.meaning(words) is None:
             source_id = f"{prefix}/{name}"
-            usual = "" if component not in _FIGURES else self._ending(words)
+            is_other = component not in _FIGURES or not _OTHER_POWER.isdisjoint(words.split("_"))
+            usual = "" if is_other else self._ending(words)
         meaning = self._values.meaning(usual) if usual else None
         quantity = meaning.quantity if meaning else None
         return _Place(source_id, name, usual, None, component, frozenset(words.split("_")), quantity)
