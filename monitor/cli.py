@@ -63,6 +63,22 @@ def check(*, config: Config) -> int:
 
 
 @app.command(group=_files)
+def backup(
+    *,
+    config: Config,
+    out: Annotated[Path, Parameter(name="--out", help="New folder for the copy; appears only when it is whole.")],
+) -> int:
+    """Copy the state directory of a monitor, which may be running, so that another can go on from the copy.
+
+    Restore: stop the monitor, put the folder in the place of its state directory, start it.
+    """
+    from monitor.backup import backup_command  # each command loads only what it needs
+
+    print(backup_command(config, out, dict(os.environ)))  # noqa: T201  # its result
+    return DONE
+
+
+@app.command(group=_files)
 def devices(
     *,
     config: Config,
