@@ -33,13 +33,16 @@ def run_service(config: Path, env: Mapping[str, str]) -> int:
         log.warning("configuration", problem=str(warning))
     # Until the handlers are there a SIGHUP would end the process; what it asks for is done anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    warm_up(
-        lambda: log.info("compiling the kernels, once: this takes about a minute"),
-        also=[native_scan.warm_up, crc16.warm_up],
-    )
+    compile_all(lambda: log.info("compiling the kernels, once: this takes about a minute"))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings, registry, env))
     return 0
+
+
+def compile_all(on_compile: Callable[[], None] = lambda: None) -> None:
+    """Everything that the service has compiled, so that it need not be while messages wait. A container image does
+    this when it is built."""
+    warm_up(on_compile, also=[native_scan.warm_up, crc16.warm_up])
 
 
 async def serve(
