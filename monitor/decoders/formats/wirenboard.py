@@ -30,6 +30,8 @@ _SILENT_TYPES = frozenset({
 })  # fmt: skip
 _NEVER_ZERO = frozenset({"register", "export_register", "water_m3", "gas_m3", "heat_kwh", "room_c"})
 """Counters stand at 0 only where nothing was ever consumed; what is lost then is nothing."""
+_POLLED = _NEVER_ZERO | {"power_kw"}
+"""What is told by polling; a switch or a mode may be a setting."""
 _METERED = frozenset({"register", "export_register", "power_kw"})
 _CACHED = 4000
 _MAX_TEXT = 40
@@ -95,7 +97,7 @@ class WirenBoard:
         elif place.name in self._fields:
             before = len(found.values)
             self._values.add(found, place.source_id, place.name, text, None, _unit(meta))
-            self._drop_unpolled(found, before, place, message.received_ms)
+            self._drop_unpolled(found, before, place, unit_state, message.received_ms)
         elif meta is not None:
             self._read_known(message, place, text, meta, unit_state, found)
 
@@ -125,34 +127,32 @@ class WirenBoard:
             elif control.quantity == "register" and (_unit(meta) or "").lower() == "gcal":
                 usual = "heat_energy"
             self._values.add(found, source_id, name, text, None, _unit(meta), usual=usual)
-        self._drop_unpolled(found, before, place, message.received_ms)
+        self._drop_unpolled(found, before, place, unit_state, message.received_ms)
 
-    def _drop_unpolled(self, found: Found, before: int, place: _Place, received_ms: int) -> None:
+    def _drop_unpolled(
+        self, found: Found, before: int, place: _Place, unit_state: dict[str, Any], received_ms: int
+    ) -> None:
         """What stands there before the first poll: counters and rooms of exactly 0, and a power of 0 while its device
         has not told anything else."""
+        is_polled = unit_state.get("polled") is True
         for value in found.values[before:]:
-            if value.quantity == "power_kw" or value.quantity in _NEVER_ZERO:
-                is_start = value.value == 0.0
-                if value.quantity == "power_kw":
-                    is_start = self._is_unpolled(place.device, is_start, received_ms)
-                elif not is_start:
-                    self._is_unpolled(place.device, False, received_ms)
-                if is_start:
-                    found.values.remove(value)
-                    found.ignore("start_value")
+            if value.value:
+                if not is_polled and value.quantity in _POLLED:
+                    is_polled = True
+                    self._state.put(f"device/{place.device}", unit_state | {"polled": True})
+            elif value.quantity in _NEVER_ZERO or (
+                value.quantity == "power_kw" and not is_polled and self._is_start(place.device, unit_state, received_ms)
+            ):
+                found.values.remove(value)
+                found.ignore("start_value")
 
-    def _is_unpolled(self, device: str, is_zero: bool, received_ms: int) -> bool:
-        """Whether a device may not have been polled yet, as far as a value of it tells."""
-        key = f"polled/{device}"
-        since: int | bool | None = self._state.get(key)
-        if since is True or not is_zero:
-            if since is not True:
-                self._state.put(key, True)
-            return False
-        if since is None:
-            since = received_ms
-            self._state.put(key, since)
-        return received_ms - since < _SETTLED_MS
+    def _is_start(self, device: str, unit_state: dict[str, Any], received_ms: int) -> bool:
+        """Whether a device that has told nothing but 0 may not have been polled yet."""
+        since_ms: int | None = unit_state.get("polled")
+        if since_ms is None:
+            self._state.put(f"device/{device}", unit_state | {"polled": received_ms})
+            return True
+        return received_ms - since_ms < _SETTLED_MS
 
     def _add_tariff(self, found: Found, place: _Place, quantity: Measured, text: str, received_ms: int) -> None:
         """The sum of all tariffs whose meta is known, once each of them has been polled."""
@@ -229,10 +229,11 @@ class WirenBoard:
             body = read_json(payload)
             error = body.get("error", "") if isinstance(body, dict) else ""
             error = error[:_MAX_TEXT] if isinstance(error, str) else ""
-            if not message.retain:
-                self._state.discard(f"polled/{place.device}")
         key = f"device/{place.device}"
         known: dict[str, Any] = self._state.get(key) or {}
+        if "polled" in known and not place.attribute and not message.retain:  # the driver has started once more
+            known = {name: told for name, told in known.items() if name != "polled"}
+            self._state.put(key, known)
         if known.get("error", "") != error:
             self._state.put(key, known | {"error": error})
 
