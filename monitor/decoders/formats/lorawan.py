@@ -144,14 +144,14 @@ class LorawanReader:
                 self._take_import(found, start)
 
     def _take_import(self, found: Found, start: int) -> None:
-        names: dict[str, list[str]] = {"register": [], "export_register": []}
-        for value in found.values[start:]:
-            if value.quantity in names:
-                names[value.quantity].append(value.name)
-        totals = totals_beside_import(names["register"], names["export_register"]) - self._options.fields.keys()
+        values = found.values[start:]
+        names = [value.name for value in values if value.quantity == "register"]
+        if len(names) < 2 or all(value.quantity != "export_register" for value in values):
+            return
+        totals = totals_beside_import(tuple(names)) - self._options.fields.keys()
         if totals:
             found.values[start:] = [
-                value for value in found.values[start:] if value.quantity != "register" or value.name not in totals
+                value for value in values if value.quantity != "register" or value.name not in totals
             ]
 
     def _take_for_heat(self, found: Found, start: int) -> None:

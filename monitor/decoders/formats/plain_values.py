@@ -10,6 +10,7 @@ object are of use is worked out once for each shape, that is, for each sequence 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from typing import Any, NamedTuple
 
 from monitor.decoders.names import DIMENSIONS, Names, words_of
@@ -261,13 +262,15 @@ class PlainValues:
             return to_ms(naive)
         return self._clock.ms(naive, source_id, message.received_ms, found)
 
-    def _totals(self, known: list[_Known]) -> set[str]:
+    def _totals(self, known: list[_Known]) -> frozenset[str]:
         names: dict[Measured, list[str]] = {"register": [], "export_register": []}
         for one in known:
             meaning = self.names.meaning(one.name)
             if meaning is not None and meaning.quantity in names and not meaning.tariff:
                 names[meaning.quantity].append(one.name)
-        return totals_beside_import(names["register"], names["export_register"]) - self._fields.keys()
+        if len(names["register"]) < 2 or not names["export_register"]:
+            return frozenset()
+        return totals_beside_import(tuple(names["register"])) - self._fields.keys()
 
     def _plan(self, prefix: str, body: dict[str, Any]) -> _Plan:
         keys = tuple(body)
@@ -315,13 +318,12 @@ class PlainValues:
         return _Plan(tuple(known), tuple(others), id_key, time_key, frozenset(exported))
 
 
-def totals_beside_import(registers: list[str], exported: list[str]) -> set[str]:
-    """Of the names of one object's registers those that do not say import, if others do and there is export, too: some
-    meters add up there what flowed in and what flowed out."""
-    if len(registers) < 2 or not exported:
-        return set()
-    totals = {name for name in registers if IMPORT_WORDS.isdisjoint(words_of(name).split("_"))}
-    return totals if len(totals) < len(registers) else set()
+@functools.lru_cache(maxsize=256)
+def totals_beside_import(registers: tuple[str, ...]) -> frozenset[str]:
+    """Of the names of one object's registers those that do not say import, if others do: beside export some
+    meters add up in them what flowed in and what flowed out."""
+    totals = frozenset(name for name in registers if IMPORT_WORDS.isdisjoint(words_of(name).split("_")))
+    return totals if len(totals) < len(registers) else frozenset()
 
 
 def _unit_key(key: str, dimension: Dimension, present: set[str]) -> tuple[str | None, bool]:
