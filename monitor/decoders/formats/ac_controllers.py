@@ -25,6 +25,13 @@ __all__ = ["AcControllers"]
 _Reader = Callable[[Message, Found], None]
 _CACHED = 2000
 _TASMOTA_LAST = frozenset({"RESULT", "STATE", "SENSOR", "LWT", "INFO1", "INFO2", "INFO3", "STATUS", "LOGGING"})
+_OTHER_GROUPS = frozenset({"OpData", "ErrOpData", "1wire", "opentherm", "raw"})
+"""Level before values of MHI-AC-Ctrl and HeishaMon that are not read."""
+_OTHERS = frozenset(
+    {"connected", "synced", "raw", "cmd_received", "Fan", "Vanes", "VanesLR", "3Dauto", "Toutdoor", "Errorcode", "RSSI",
+     "RSSI1", "APMAC", "WIFI_LOST", "MQTT_LOST", "Version", "fVersion", "TDS1820", "log", "ip"}
+)  # fmt: skip
+"""Last level of such values."""
 _P1P2_LEVELS = 7
 _P1P2_CATEGORIES = frozenset("TCSMAFEU")
 
@@ -71,6 +78,8 @@ class AcControllers:
             return lambda message, found: self._tasmota_ir.read(message, _object_of(message), unit, found)
         if last in cn105.STATUSES:
             return _ignoring("status")
+        if before in _OTHER_GROUPS or "opentherm" in levels[:-1]:
+            return _ignoring("other_quantity")
         if last == "get" and len(levels) > 2:
             unit = "/".join(levels[:-2])
             return lambda message, found: self._gree.read(message, unit, before, found)
@@ -96,6 +105,9 @@ class AcControllers:
                 payload = payload[:200].lstrip()
                 if payload in (b"online", b"offline", b"Online", b"Offline"):
                     found.ignore("status")
+                    return
+                if payload[:1] != b"{" and levels[-1] in _OTHERS:
+                    found.ignore("other_quantity")
                     return
                 if payload[:1] != b"{":
                     raise UnreadableError(f"no controller known here sends {shown(payload)} on {shown(levels[-1])}")

@@ -25,8 +25,8 @@ Role = Literal["mode", "on", "state", "setpoint_c", "room_c", "low", "high"]
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(
-        ("mode", "hvac_mode", "operation_mode", "operating_mode", "system_mode", "ac_mode", "mode_state",
-         "climate_mode", "thermostat_mode"), "mode"),
+        ("mode", "hvac_mode", "operation_mode", "operating_mode", "operational_mode", "system_mode", "ac_mode",
+         "mode_state", "climate_mode", "thermostat_mode"), "mode"),
     **dict.fromkeys(("power", "on", "is_on", "power_on", "power_state", "ac_power", "on_off", "onoff"), "on"),
     "state": "state",
     # A climate entity's `temperature` is what people set; what is measured is `current_temperature`.

@@ -17,7 +17,9 @@ __all__ = ["STATES", "STATUSES", "Cn105"]
 
 STATES = frozenset({"state", "settings", "status"})
 """Last levels of topics with a state: the unit is what stands before."""
-STATUSES = frozenset({"timers", "debug", "availability", "attributes", "attr", "system", "packets", "logs", "LWT"})
+STATUSES = frozenset(
+    {"timers", "debug", "availability", "attributes", "attr", "system", "packets", "logs", "stats", "LWT"}
+)
 """Last levels of topics that say nothing of the unit, though `timers` has a `mode`."""
 
 

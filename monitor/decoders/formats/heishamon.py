@@ -22,10 +22,10 @@ GROUPS = frozenset({"main", "extra", "optional", "sdc"})
 _MODES: dict[float, int] = {0: 2, 1: 1, 2: 5, 3: 0, 4: 2, 5: 1, 6: 5, 7: 5, 8: 5}
 """Operating_Mode_State → mode. 3 is hot water alone: for the rooms the pump is off."""
 _CONSUMED = {
-    f"{what}_{word}_Consumption{end}": what
+    f"{what}_{word}{end}": what
     for what in ("Heat", "Cool", "DHW")
-    for word in ("Power", "Energy")  # older firmware called the power an energy
-    for end in ("", "_Extra")
+    for word in ("Power", "Energy")  # older firmware called the power an energy, and wrote it in two ways
+    for end in ("_Consumption", "_Consumption_Extra", "_Consumtion")
 }
 _SHIFT_TO = 10.0
 """[°C] A request below is a shift of the curve."""
@@ -82,18 +82,21 @@ class HeishaMon:
             found.add(root, "register", number / 1000, None, name)
 
 
-_READ = frozenset({"Heatpump_State", "Operating_Mode_State", "OperatingMode_State", "Room_Thermostat_Temp"})
+_ON = frozenset({"Heatpump_State", "Power_State"})
+_ROOM = frozenset({"Room_Thermostat_Temp", "Roomthermostat_Temp"})
+_READ = _ON | _ROOM | {"Operating_Mode_State", "OperatingMode_State", "OpMode_State"}
+"""Names of today and, in the group `sdc`, of the first firmware."""
 
 
 def _add_state(found: Found, root: str, name: str, number: float) -> None:
-    if name == "Room_Thermostat_Temp":
+    if name in _ROOM:
         if number == 0.0:
             found.ignore("no_value")
         else:
             found.add(root, "room_c", number, None, name)
     elif number == -1.0:
         found.ignore("no_value")
-    elif name == "Heatpump_State":
+    elif name in _ON:
         if number in (0.0, 1.0):
             found.add(root, "on", number, None, name)
         else:
