@@ -81,7 +81,7 @@ def _demand(board: Board, words: Words) -> None:
         SELECT "demand_kw", "demand_kw" - "limit_kw" AS "over" FROM "consumption" WHERE {known} AND {PEAK})
         WHERE "over" > 0 AND $timeFilter {by_time}"""
     panel = lines(
-        Influx(f'SELECT count("coverage") / count("coverage") FROM "consumption" WHERE {where} AND {PEAK} {by_time}'),
+        Influx(f'SELECT 0 * max("coverage") + 1 FROM "consumption" WHERE {where} AND {PEAK} {by_time}'),
         Influx(f'SELECT max("demand_kw") FROM "consumption" WHERE {known} {by_time}', ref="B"),
         Influx(over, ref="C"),
         Influx(f'SELECT max("limit_kw") FROM "consumption" WHERE {where} {by_time}', ref="D"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from grafana.builders.board import Board
-from grafana.builders.colours import AMBER, GREY, RED
+from grafana.builders.colours import AMBER, GREY, RED, TEAL
 from grafana.builders.influx import DAY_BUCKET, LONG_AGO, NOT_WITHDRAWN, PEAK, Influx, in_buildings
-from grafana.builders.panels import Column, daily_bars, lines, link_to, number, tabular
+from grafana.builders.panels import Column, daily_bars, lines, link_to, number, series_style, tabular
 from grafana.builders.shared import completeness, name_series, rule_words
 from grafana.builders.texts import Words
 from grafana.builders.variables import building_variable, org_variables
@@ -70,10 +70,9 @@ def _energy(board: Board, words: Words) -> None:
     )
     panel = name_series(daily_bars(daily, unit="kwatth", no_value=no_data), words, "periods")
     board.add("by_day", panel, width=14, height=9)
-    covered = Influx(
-        completeness(where, group="time($__interval) fill(null)", measurement="consumption_hour"), alias="coverage"
-    )
+    covered = Influx(completeness(where, group="time($__interval) fill(null)", measurement="consumption_hour"))
     course = lines(covered, unit="percentunit", no_value=no_data, interval="1h").min(0).max(1)
+    course = course.override_by_query("A", series_style(title=words.of("common")("columns.coverage"), colour=TEAL))
     board.add("completeness_course", course, width=10, height=9)
 
 
