@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import QueryVariable
-from grafana_foundation_sdk.models.dashboard import VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
 from grafana.builders.influx import INFLUX, ORG_LEVELS, in_org
 from grafana.builders.texts import Words
@@ -33,7 +33,9 @@ def _query(name: str, label: str, query: str, *, multi: bool = True, all_value: 
         .multi(multi)
         .include_all(all_value is not None)
     )
-    return variable if all_value is None else variable.all_value(all_value)
+    if all_value is None:
+        return variable
+    return variable.all_value(all_value).current(VariableOption(text=["All"], value=["$__all"], selected=True))
 
 
 def org_variables(words: Words) -> list[QueryVariable]:
