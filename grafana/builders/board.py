@@ -43,7 +43,7 @@ class Board:
         variables: Sequence[Builder[model.VariableModel]],
         annotations: Sequence[Builder[model.AnnotationQuery]] = (),
         since: str,
-        refresh: str = "1m",
+        refresh: str = "5m",
     ) -> None:
         """name: the section, and part of the uid. since: begin of the time range at first, as `now-7d`."""
         self.words = words.of(name)

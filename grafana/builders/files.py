@@ -27,7 +27,7 @@ DASHBOARDS: dict[str, Callable[[Words], Board]] = {
 def generated() -> dict[str, str]:
     """Path below `grafana/` to content. Raises TextError with every text that is missing or of no use."""
     catalogue = Catalogue.load(GRAFANA / "texts.yaml")
-    files = provisioning()
+    files = provisioning(catalogue)
     encoder = JSONEncoder(indent=1, ensure_ascii=False, sort_keys=True)
     for language in LANGUAGES:
         for name, build in DASHBOARDS.items():

@@ -7,21 +7,19 @@ from typing import Any
 import yaml
 
 from grafana.builders.influx import INFLUX
-from grafana.builders.texts import LANGUAGES
+from grafana.builders.texts import LANGUAGES, Catalogue
 
-__all__ = ["FOLDERS", "provisioning"]
-
-FOLDERS = {"en": "Meter monitor", "vi": "Giám sát năng lượng", "zh": "能耗监测"}
-"""Folder of each language: names, not texts, so they stand here."""
+__all__ = ["provisioning"]
 
 _HEAD = "# Made by python -m grafana.builders. Addresses and secrets come from Grafana's environment.\n"
 
 
-def provisioning() -> dict[str, str]:
+def provisioning(catalogue: Catalogue) -> dict[str, str]:
     """Path below `grafana/` to content."""
     return {
         "provisioning/datasources/meter-monitor.yaml": _HEAD + _yaml({"apiVersion": 1, "datasources": _sources()}),
-        "provisioning/dashboards/meter-monitor.yaml": _HEAD + _yaml({"apiVersion": 1, "providers": _providers()}),
+        "provisioning/dashboards/meter-monitor.yaml": _HEAD
+        + _yaml({"apiVersion": 1, "providers": _providers(catalogue)}),
     }
 
 
@@ -57,11 +55,11 @@ def _sources() -> list[dict[str, Any]]:
     ]
 
 
-def _providers() -> list[dict[str, Any]]:
+def _providers(catalogue: Catalogue) -> list[dict[str, Any]]:
     return [
         {
             "name": f"meter-monitor-{language}",
-            "folder": FOLDERS[language],
+            "folder": catalogue.text("common.folder", language),
             "folderUid": f"meter-monitor-{language}",
             "type": "file",
             "disableDeletion": True,

@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.builders import colours
 from grafana.builders.files import DASHBOARDS, GRAFANA, generated, stale
+from grafana.builders.provisioning import provisioning
 from grafana.builders.texts import LANGUAGES, Catalogue, TextError
 from tests.grafana.filled import Model, dashboard_files, panels
 
@@ -206,6 +207,7 @@ def test_a_missing_text_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "texts.yaml"
     path.write_text(yaml.safe_dump(texts, allow_unicode=True), encoding="utf-8")
     catalogue = Catalogue.load(path)
+    provisioning(catalogue)
     for language in LANGUAGES:
         for build in DASHBOARDS.values():
             build(catalogue.words(language)).build()
