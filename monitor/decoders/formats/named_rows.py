@@ -49,7 +49,7 @@ _KINDS = (
 _NESTED = (dict, list)
 _DEEPEST = 5
 _LONGEST_NAME, _LONGEST_QUALITY, _UUID = 120, 8, 36
-_CACHED_SHAPES = 500
+_CACHED_SHAPES, _CACHED_NAMES = 500, 5_000
 _LARGEST_SHAPE = 4000
 """[characters]"""
 
@@ -74,6 +74,7 @@ class NamedRows:
         self._fields = options.fields
         self._plain = plain
         self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._split: dict[str, tuple[str, str]] = {}
 
     def read(
         self,
@@ -117,7 +118,9 @@ class NamedRows:
             name = node[plan.name or _ID_KEY]
             if type(name) is str and type(node[plan.value or ""]) is not dict:
                 if ":" in name or "." in name:
-                    name, source_id = self._apart(name, source_id, is_topic=not (gateway or device))
+                    name, of_device = self._split.get(name) or self._apart(name)
+                    if of_device:
+                        source_id = f"{source_id}/{of_device}" if gateway or device else of_device
                 self._read_row(found, node, plan, name, source_id, ts_ms)
                 return
         below = [key for key, value in node.items() if type(value) in _NESTED and _has_rows(value)]
@@ -131,8 +134,9 @@ class NamedRows:
         self, found: Found, row: dict[str, Any], plan: _Plan, name: str, source_id: str, ts_ms: int | None
     ) -> None:
         error = None if plan.error is None else row[plan.error]
+        quality = row.get("q", True)
         if (error and not (type(error) is str and error in _NO_ERROR)) or (
-            "q" in row and str(row["q"])[:_LONGEST_QUALITY].lower() in _BAD_QUALITY
+            quality is not True and str(quality)[:_LONGEST_QUALITY].lower() in _BAD_QUALITY
         ):
             found.ignore("no_value")
             return
@@ -144,14 +148,18 @@ class NamedRows:
         unit = None if plan.unit is None else as_unit(row[plan.unit])
         self._plain.names.add(found, source_id, name, raw, ts_ms, unit)
 
-    def _apart(self, name: str, source_id: str, *, is_topic: bool) -> tuple[str, str]:
-        """A name that begins with its device (`Meter 3:kWh`, `Channel1.Meter 3.kWh`), and its id."""
+    def _apart(self, name: str) -> tuple[str, str]:
+        """A name that begins with its device (`Meter 3:kWh`, `Channel1.Meter 3.kWh`): what it says, and the device."""
         meaning = self._plain.names.meaning
         cut = max(name.rfind(":"), name.rfind("."))
-        is_one = cut < 1 or len(name) > _LONGEST_NAME or name in self._fields or meaning(name) is not None
-        if is_one or meaning(name[cut + 1 :]) is None:
-            return name, source_id
-        return name[cut + 1 :], name[:cut] if is_topic else f"{source_id}/{name[:cut]}"
+        if cut < 1 or len(name) > _LONGEST_NAME:
+            return name, ""
+        is_one = name in self._fields or meaning(name) is not None or meaning(name[cut + 1 :]) is None
+        apart = (name, "") if is_one else (name[cut + 1 :], name[:cut])
+        if len(self._split) >= _CACHED_NAMES:
+            self._split.clear()
+        self._split[name] = apart
+        return apart
 
     def _plan(self, node: dict[str, Any]) -> _Plan:
         shape = tuple(node)
