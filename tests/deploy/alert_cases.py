@@ -290,6 +290,16 @@ VERDICTS = [
     ),
     Case(
         "PeakLimitExceeded",
+        dict.fromkeys(INFO, "1x9 stale")
+        | {f'meter_monitor_building_info{{{SITE}, org="Việt Nam/Cao Bằng", policy="vn-office"}}': "_x10 1x30"}
+        | opened("peak_demand", "1x40"),
+        firing=("25m", "40m"),
+        labels=BUILDING | {"rule": "peak_demand", "org": "Việt Nam/Cao Bằng"},
+        summary="Building ls-xd draws more than its peak limit now.",
+        about="a building that a reload gives to another org",
+    ),
+    Case(
+        "PeakLimitExceeded",
         {f'meter_monitor_building_info{{{SITE}, policy="vn-office"}}': "1x20"} | opened("peak_demand", "1x20"),
         firing=("5m",),
         labels={**INSTANCE, "building": "ls-xd", "rule": "peak_demand"},
