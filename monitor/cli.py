@@ -160,6 +160,26 @@ def replay(
     return DONE
 
 
+@app.command(group=_files)
+def resend(
+    *,
+    config: Config,
+    first: Annotated[
+        str | None, Parameter(name="--from", help="First local date of each building, as 2026-06-28; else all.")
+    ] = None,
+    until: Annotated[str | None, Parameter(name="--until", help="The first local date that is not sent.")] = None,
+) -> int:
+    """Send results that are in SQLite to InfluxDB once more: after it was lost, or for measurements that are new.
+
+    Puts consumption with its hours and days, violations and the ledger into the outbox, from where the service sends
+    them; the service may run meanwhile, and has to where there is much. What is there already is written over.
+    """
+    from monitor.resend_command import resend_command  # each command loads only what it needs
+
+    resend_command(config, first=first, until=until, env=dict(os.environ), now_ms=_now_ms)
+    return DONE
+
+
 @app.command(group=_tryout)
 def demo(
     *,

@@ -1,0 +1,109 @@
+"""Hours and days in InfluxDB are what InfluxDB itself makes of `consumption`, after late data and after it was lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.registry import Registry
+from monitor.simulate.compare import ABS_TOL, REL_TOL
+from tests.e2e.plant import FAULTS, Gateways, Plant, make_course
+from tests.e2e.results import DATABASE
+from tests.services.influxd import Influxd
+from tests.services.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.services
+
+FIELDS = ("measured", "estimated", "coverage", "demand_kw", "intervals")
+_AGGREGATED = (
+    "SELECT SUM(measured) AS measured, SUM(estimated) AS estimated, MEAN(coverage) AS coverage, "
+    "MAX(demand_kw) AS demand_kw, COUNT(measured) AS intervals FROM consumption "
+    "WHERE building = '{building}' GROUP BY time({span}), item, period fill(none) tz('{timezone}')"
+)
+_STORED = "SELECT {fields} FROM {measurement} WHERE building = '{building}' GROUP BY item, period"
+
+Points = dict[tuple[str, str, str, int], list[float]]
+
+
+def series(influx: Influxd, building: str, statement: str) -> Points:
+    """(building, item, period, time) to the FIELDS."""
+    return {
+        (building, one["tags"]["item"], one["tags"]["period"], row["time"]): [
+            -1.0 if row.get(name) is None else float(row[name]) for name in FIELDS
+        ]
+        for one in influx.statement(statement, DATABASE)
+        for row in (dict(zip(one["columns"], values, strict=True)) for values in one["values"])
+    }
+
+
+def compare(influx: Influxd, registry: Registry) -> int:
+    """Returns how many points there are."""
+    count = 0
+    for measurement, span in (("consumption_hour", "1h"), ("consumption_day", "1d")):
+        stored: Points = {}
+        aggregated: Points = {}
+        for building in registry.buildings:
+            zone = building.timezone if span == "1d" else "UTC"
+            asked = {"building": building.id, "measurement": measurement, "span": span, "timezone": zone}
+            stored |= series(influx, building.id, _STORED.format(fields=", ".join(FIELDS), **asked))
+            aggregated |= series(influx, building.id, _AGGREGATED.format(**asked))
+        assert stored.keys() == aggregated.keys(), measurement
+        for key, figures in aggregated.items():
+            assert stored[key] == pytest.approx(figures, rel=REL_TOL, abs=ABS_TOL), (measurement, key)
+        count += len(stored)
+    return count
+
+
+def everything(influx: Influxd) -> dict[str, list[dict[str, Any]]]:
+    """All points that `resend` brings back, without those that say that something was undone."""
+    rows = {
+        name: influx.rows(f"SELECT * FROM {name}", DATABASE)
+        for name in ("consumption", "consumption_hour", "consumption_day", "violation", "ledger")
+    }
+    rows["ledger"] = [row for row in rows["ledger"] if row["detail"] != "withdrawn"]
+    for row in rows["violation"]:
+        if row.get("end_ms") == 0:
+            del row["end_ms"]  # as if it had never been closed
+    return {name: sorted(found, key=_tags_and_time) for name, found in rows.items()}
+
+
+def _tags_and_time(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted((name, str(value)) for name, value in row.items() if name == "time" or isinstance(value, str))
+
+
+def _texts(row: dict[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in row.items() if isinstance(value, str)}
+
+
+def _figures(row: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if not isinstance(value, str)}
+
+
+def test_late_data_and_a_database_that_was_lost(tmp_path: Path) -> None:
+    course = make_course(8, faults=FAULTS)
+    influx = Influxd(tmp_path / "influx")
+    with Plant(tmp_path, course.scenario, Mosquitto(tmp_path / "broker"), influx) as plant:
+        plant.subscribe()
+        Gateways(course.sent, plant.broker.url).finish()
+        plant.settle(course.truth)
+        assert plant.monitor.metric("revisions_total") > 0
+        assert compare(influx, course.scenario.registry) > 100
+        before = everything(influx)
+        assert all(before.values())
+        influx.statement(f"DROP DATABASE {DATABASE}")
+        influx.statement(f"CREATE DATABASE {DATABASE}")
+        command = [sys.executable, "-m", "monitor", "resend", "--config", str(plant.monitor.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        plant.drain()
+        compare(influx, course.scenario.registry)
+        after = everything(influx)
+        for name, rows in before.items():
+            assert len(after[name]) == len(rows), name
+            for found, row in zip(after[name], rows, strict=True):
+                assert _texts(found) == _texts(row), name
+                assert _figures(found) == pytest.approx(_figures(row), rel=1e-12), name
