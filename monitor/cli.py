@@ -101,6 +101,26 @@ def devices(
 
 
 @app.command(group=_files)
+def gateways(
+    *,
+    config: Config,
+    out: Annotated[Path, Parameter(name="--out", help="Folder for acl, passwd and passwords.csv.")],
+    broker: Annotated[
+        str | None, Parameter(name="--broker", help="Name of the broker, where monitor.yaml has several.")
+    ] = None,
+) -> int:
+    """Write the broker's accounts: who may publish where, for Mosquitto.
+
+    One user for each gateway in devices.csv, for each source and for the monitor. passwords.csv is for handing out;
+    users that are in it already keep their password. Mosquitto reads the files again on SIGHUP.
+    """
+    from monitor.gateways_command import gateways_command  # each command loads only what it needs
+
+    gateways_command(config, out, broker_name=broker, env=dict(os.environ), now_ms=_now_ms())
+    return DONE
+
+
+@app.command(group=_files)
 def decode(
     *files: Annotated[Path, Parameter(help="One payload each, in the order in which they were sent.")],
     topic: Annotated[

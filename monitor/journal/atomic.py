@@ -16,15 +16,16 @@ Part: TypeAlias = bytes | bytearray | memoryview
 _ASIDE = ".aside"
 
 
-def write_atomic(path: Path, parts: Iterable[Part]) -> int:
-    """Replace the file by these parts, one after the other. Returns its size [bytes].
+def write_atomic(path: Path, parts: Iterable[Part], *, mode: int = 0o640) -> int:
+    """Replace the file by these parts, one after the other. Returns its size [bytes]. mode: its permissions, less the
+    umask.
 
     Raises OSError; then the old file stands as it was, and nothing is left beside it.
     """
     aside = path.with_name(path.name + _ASIDE)
     try:
         # 1. Write aside. A leftover of an interrupted attempt is overwritten.
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
             size = 0
             for part in parts:
