@@ -188,6 +188,9 @@ def resend(
         str | None, Parameter(name="--from", help="First local date of each building, as 2026-06-28; else all.")
     ] = None,
     until: Annotated[str | None, Parameter(name="--until", help="The first local date that is not sent.")] = None,
+    building: Annotated[
+        list[str] | None, Parameter(name="--building", help="Only this one; may be given again.", negative="")
+    ] = None,
 ) -> int:
     """Send results that are in SQLite to InfluxDB once more: after it was lost, or for measurements that are new.
 
@@ -196,7 +199,7 @@ def resend(
     """
     from monitor.resend_command import resend_command  # each command loads only what it needs
 
-    resend_command(config, first=first, until=until, env=dict(os.environ), now_ms=_now_ms)
+    resend_command(config, first=first, until=until, buildings=building or (), env=dict(os.environ), now_ms=_now_ms)
     return DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from monitor.assembly import SINK
@@ -20,7 +20,13 @@ _YEARS = range(2000, 2200)
 
 
 def resend_command(
-    config: Path, *, first: str | None, until: str | None, env: Mapping[str, str], now_ms: Callable[[], int]
+    config: Path,
+    *,
+    first: str | None,
+    until: str | None,
+    buildings: Sequence[str],
+    env: Mapping[str, str],
+    now_ms: Callable[[], int],
 ) -> None:
     """Puts results into the outbox again, tells on standard error how far it is and on standard output what it did.
     Raises ConfigError, InputError, StoreError."""
@@ -33,6 +39,9 @@ def resend_command(
     if not settings.sqlite_path.exists():
         raise InputError(f"{settings.sqlite_path}: is not there; has the monitor run with this configuration?")
     registry, _ = load_registry(config, now_ms=now_ms(), revision_horizon_h=settings.revision_horizon_h)
+    for building in buildings:
+        if building not in registry.building_row:
+            raise InputError(f"--building: found {building!r}, which is none of buildings.csv")
     outbox = Outbox(
         settings.sqlite_path,
         SINK,
@@ -48,6 +57,7 @@ def resend_command(
             now_ms=now_ms,
             clock_s=time.monotonic,
             sleep=time.sleep,
+            buildings=buildings,
             say=lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201  # how far it is
         )
         unknown = resending.run(days)

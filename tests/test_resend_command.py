@@ -45,6 +45,18 @@ def test_all_of_it_and_some_days(config: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("_results")
+def test_one_building(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    buildings = config / "buildings.csv"
+    buildings.write_text(buildings.read_text() + "B-2,Asia/Ho_Chi_Minh,p\n")
+    assert main(["resend", "--config", str(config), "--building", "B-2"]) == 0
+    assert capsys.readouterr().out == "3 points; 3 wait, which the running service sends\n"
+    assert main(["resend", "--config", str(config), "--building", "B-2", "--building", "B-1"]) == 0
+    assert capsys.readouterr().out == "11 points; 14 wait, which the running service sends\n"
+    assert main(["resend", "--config", str(config), "--building", "B-3"]) == 2
+    assert "'B-3', which is none of buildings.csv" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_results")
 @pytest.mark.parametrize(
     ("options", "found"),
     [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -92,10 +92,11 @@ class Resending:
         clock_s: Callable[[], float],
         sleep: Callable[[float], None],
         say: Callable[[str], None],
+        buildings: Collection[str] = (),
         rows: int = _ROWS,
     ) -> None:
-        """rows: of one transaction. now_ms: the age of waiting lines [UTC ms]; clock_s: monotonic. say: is told how far
-        it is."""
+        """buildings: ids of the only ones to send; none: all. rows: of one transaction. now_ms: the age of waiting
+        lines [UTC ms]; clock_s: monotonic. say: is told how far it is."""
         self.points = 0
         self._path = path
         self._registry = registry
@@ -106,6 +107,7 @@ class Resending:
         self._sleep = sleep
         self._say = say
         self._said_s = clock_s()
+        self._buildings = [each for each in registry.buildings if not buildings or each.id in buildings]
         self._rows = rows
 
     def run(self, days: Days) -> list[str]:
@@ -114,10 +116,9 @@ class Resending:
         db = connect(self._path)
         try:
             with translated(self._path, "send results again"):
-                buildings = self._registry.buildings
-                for number, building in enumerate(buildings):
+                for number, building in enumerate(self._buildings):
                     self._building(db, building, days)
-                    self._tell(f"{number + 1:,} of {len(buildings):,} buildings, {self.points:,} points")
+                    self._tell(f"{number + 1:,} of {len(self._buildings):,} buildings, {self.points:,} points")
                 self._ledger(db, days)
                 stored = {name for (name,) in db.execute(_BUILDINGS)}
         finally:
@@ -167,7 +168,7 @@ class Resending:
         return self._encoder.encode(Applied(intervals=columns), Step(), registry, sums)
 
     def _ledger(self, db: sqlite3.Connection, days: Days) -> None:
-        bounds_ms = {building.id: days.bounds_ms(building.timezone) for building in self._registry.buildings}
+        bounds_ms = {building.id: days.bounds_ms(building.timezone) for building in self._buildings}
         nowhere = (1, 0)
         at: tuple[str, str, str, int] | None = ("", "", "", -1)
         while at is not None:

@@ -18,6 +18,7 @@ from tests.services.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.services
 
+MEASUREMENTS = ("consumption", "consumption_hour", "consumption_day", "violation", "ledger")
 FIELDS = ("measured", "estimated", "coverage", "demand_kw", "intervals")
 _AGGREGATED = (
     "SELECT SUM(measured) AS measured, SUM(estimated) AS estimated, MEAN(coverage) AS coverage, "
@@ -60,10 +61,7 @@ def compare(influx: Influxd, registry: Registry) -> int:
 
 def everything(influx: Influxd) -> dict[str, list[dict[str, Any]]]:
     """All points that `resend` brings back, without those that say that something was undone."""
-    rows = {
-        name: influx.rows(f"SELECT * FROM {name}", DATABASE)
-        for name in ("consumption", "consumption_hour", "consumption_day", "violation", "ledger")
-    }
+    rows = {name: influx.rows(f"SELECT * FROM {name}", DATABASE) for name in MEASUREMENTS}
     rows["ledger"] = [row for row in rows["ledger"] if row["detail"] != "withdrawn"]
     for row in rows["violation"]:
         if row.get("end_ms") == 0:
@@ -83,6 +81,21 @@ def _figures(row: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in row.items() if not isinstance(value, str)}
 
 
+def assert_same(found: dict[str, list[dict[str, Any]]], expected: dict[str, list[dict[str, Any]]]) -> None:
+    for name, rows in expected.items():
+        assert len(found[name]) == len(rows), name
+        for one, other in zip(found[name], rows, strict=True):
+            assert _texts(one) == _texts(other), name
+            assert _figures(one) == pytest.approx(_figures(other), rel=1e-12), name
+
+
+def resend(plant: Plant, *options: str) -> None:
+    command = [sys.executable, "-m", "monitor", "resend", "--config", str(plant.monitor.config), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    plant.drain()
+
+
 def test_late_data_and_a_database_that_was_lost(tmp_path: Path) -> None:
     course = make_course(8, faults=FAULTS)
     influx = Influxd(tmp_path / "influx")
@@ -96,14 +109,11 @@ def test_late_data_and_a_database_that_was_lost(tmp_path: Path) -> None:
         assert all(before.values())
         influx.statement(f"DROP DATABASE {DATABASE}")
         influx.statement(f"CREATE DATABASE {DATABASE}")
-        command = [sys.executable, "-m", "monitor", "resend", "--config", str(plant.monitor.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        plant.drain()
+        resend(plant)
         compare(influx, course.scenario.registry)
-        after = everything(influx)
-        for name, rows in before.items():
-            assert len(after[name]) == len(rows), name
-            for found, row in zip(after[name], rows, strict=True):
-                assert _texts(found) == _texts(row), name
-                assert _figures(found) == pytest.approx(_figures(row), rel=1e-12), name
+        assert_same(everything(influx), before)
+        one = course.scenario.registry.buildings[0].id
+        influx.statement(f"DROP SERIES FROM {', '.join(MEASUREMENTS)} WHERE building = '{one}'", DATABASE)
+        assert len(everything(influx)["consumption_day"]) < len(before["consumption_day"])
+        resend(plant, "--building", one)
+        assert_same(everything(influx), before)
