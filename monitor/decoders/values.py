@@ -7,7 +7,7 @@ what it finds into a `Found`, and keeps what later messages need in its `SourceS
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from monitor.decoders.state import SourceState
 from monitor.errors import DecodeError
@@ -29,18 +29,7 @@ Measured = Literal[
 ]
 """What gateways measure of what the monitor wants [kWh, kWh, kW with import positive, 0/1, mode 0 to 5, °C, °C, m3, m3,
 kWh]."""
-QUANTITIES: tuple[Measured, ...] = (
-    "register",
-    "export_register",
-    "power_kw",
-    "on",
-    "mode",
-    "setpoint_c",
-    "room_c",
-    "water_m3",
-    "gas_m3",
-    "heat_kwh",
-)
+QUANTITIES: tuple[Measured, ...] = get_args(Measured)
 
 _NO_TEMPERATURE = frozenset(
     {-127.0, -128.0, 127.0, 127.5, 128.0, 255.0, 655.35, 327.67, -327.68, 3276.7, -3276.8, 6553.5, 32767.0, 65535.0}

@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.e2e.monitor_process import Monitor
 from tests.e2e.plant import STOP_WITHIN_S
+from tests.e2e.test_reload import POLICY
 from tests.services.mosquitto import Mosquitto, Publisher
 from tests.sparkplug import birth, data
 
@@ -28,14 +29,6 @@ pytestmark = pytest.mark.services
 QUARTER_MS = 900_000
 STEPS = 12
 KILLED_AFTER = 6
-POLICY = """
-id: always-peak
-name: Always peak
-grace_s: 0
-windows: [{period: peak, from: "00:00", to: "24:00"}]
-ac: {cool_min_c: 26.0, min_duration_s: 600, clear_duration_s: 300}
-sources: [{rule: windows, document: Made up, article: "-", verified: false}]
-"""
 SOURCES: list[dict[str, Any]] = [
     {"name": "plugs", "format": "tasmota", "topics": ["tele/+/SENSOR"], "timezone": "Asia/Ho_Chi_Minh"},
     {"name": "radio", "format": "chirpstack_v4", "topics": ["application/+/device/+/event/up"]},
