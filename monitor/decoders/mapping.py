@@ -5,6 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.decoders.values import Measured
 from monitor.ingest.message import Message
 from monitor.readings import Quantity
@@ -20,6 +23,7 @@ __all__ = [
     "arrival_ms",
     "claims",
     "fields_of",
+    "nearest_decimal",
 ]
 
 MONITORED: dict[Measured, tuple[Quantity, bool]] = {
@@ -55,6 +59,9 @@ FOREIGN = -2
 NOT_MONITORED = -3
 """The devices that have it do not want this value."""
 _CACHED = 200_000
+_DECIMALS = 9
+_LARGEST_ROUNDED = 9e6
+"""With so many decimals it has as many digits as a double holds."""
 
 
 class _Candidate(NamedTuple):
@@ -110,6 +117,15 @@ def claims(quantity: Measured, item: str) -> bool:
 def fields_of(device: Device) -> tuple[str, ...]:
     """The names in its column `field`."""
     return tuple(name.strip() for name in device.field.split(";") if name.strip())
+
+
+def nearest_decimal(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values without the noise of a change of units: 26121 Wh times 0.001 is 26.121000000000002 in binary.
+
+    A value within two units in the last place of a number with at most nine decimals becomes that number; others, and
+    values of nine million and more, stay as they are."""
+    rounded = np.round(np.clip(values, -_LARGEST_ROUNDED, _LARGEST_ROUNDED), _DECIMALS)
+    return np.where(np.abs(rounded - values) <= 2 * np.spacing(np.abs(values)), rounded, values)
 
 
 def arrival_ms(message: Message) -> int | None:

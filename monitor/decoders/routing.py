@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.decoders.decoded import Decoded, Limits, Memory, Outgoing, UnmappedId
-from monitor.decoders.mapping import FOREIGN, MONITORED, NOT_MONITORED, DeviceMap, arrival_ms
+from monitor.decoders.mapping import FOREIGN, MONITORED, NOT_MONITORED, DeviceMap, arrival_ms, nearest_decimal
 from monitor.decoders.native import NativeDecoder
 from monitor.decoders.payloads import shown
 from monitor.decoders.rejections import Rejections
@@ -220,7 +220,7 @@ class SourceDecoder:
             ts_ms = np.array(rows.ts_ms, np.int64)
         except OverflowError:
             ts_ms = np.array([min(max(ts, 0), 1 << 62) for ts in rows.ts_ms], np.int64)
-        value = np.array(rows.value, np.float64)
+        value = nearest_decimal(np.array(rows.value, np.float64))
         arrival = np.array([messages[number].received_ms for number in rows.message], np.int64)
         age_d = self._limits.max_age_d
         reason = rejection(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monitor.decoders.decoded import DETAIL_CHARS, Limits
-from monitor.decoders.mapping import MONITORED, arrival_ms
+from monitor.decoders.mapping import MONITORED, arrival_ms, nearest_decimal
 from monitor.decoders.sources import Source, SourceReader
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Rejected, Value
@@ -65,20 +65,21 @@ class Trial:
                 ignored.append("retained_without_time")
             else:
                 values.append((value, ts_ms))
+        measured = nearest_decimal(np.array([value.value for value, _ in values], np.float64))
         quantity = [MONITORED[value.quantity] for value, _ in values]
         age_d = self._limits.max_age_d
         reasons = rejection(
             np.array([is_ac for _, is_ac in quantity], np.int64),
             np.array([number for number, _ in quantity], np.int64),
             np.array([min(max(ts_ms, 0), 1 << 62) for _, ts_ms in values], np.int64),
-            np.array([value.value for value, _ in values], np.float64),
+            measured,
             _IS_AC,
             latest_ms=message.received_ms + round(self._limits.max_future_s * 1000),
             earliest_ms=None if age_d is None else message.received_ms - round(age_d * 86_400_000),
         ).tolist()
         lines: list[dict[str, Any]] = []
         rejected: list[Rejected] = []
-        for (value, ts_ms), reason in zip(values, reasons, strict=True):
+        for (value, ts_ms), number, reason in zip(values, measured.tolist(), reasons, strict=True):
             if reason:
                 detail = f"{value.source_id} {value.quantity}: {value.value!r}, ts {ts_ms}"
                 rejected.append(Rejected(REASONS[reason], detail))
@@ -87,7 +88,7 @@ class Trial:
                     {
                         "source_id": value.source_id,
                         "quantity": value.quantity,
-                        "value": value.value + 0.0,  # -0.0 becomes 0.0
+                        "value": number + 0.0,  # -0.0 becomes 0.0
                         "ts": _iso(ts_ms),
                     }
                 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, decode_all
+from monitor.decoders.mapping import nearest_decimal
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.decoders.sources import IdRule, Source, topic_matches
@@ -276,3 +277,25 @@ def test_columns_have_the_types_that_the_journal_takes() -> None:
     columns = decoder(registry(meter("m")), things()).decode([telemetry("m", energy_kwh=4)]).columns
     assert columns.device.dtype == np.dtype(np.int32)
     assert columns.quantity.dtype == np.dtype(np.int8)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        (26121 * 0.001, 26.121),
+        (0.1 + 0.2, 0.3),
+        (1 / 3, 1 / 3),
+        (12345678.9 * 3, 12345678.9 * 3),
+        (-826 * 0.001, -0.826),
+        (1e300, 1e300),
+        (0.0, 0.0),
+    ],
+)
+def test_a_change_of_units_leaves_no_noise(value: float, meant: float) -> None:
+    assert nearest_decimal(np.array([value])).tolist() == [meant]
+
+
+def test_what_is_no_number_stays_what_it_is() -> None:
+    strange = nearest_decimal(np.array([np.nan, np.inf, -np.inf]))
+    assert np.isnan(strange[0])
+    assert strange[1:].tolist() == [np.inf, -np.inf]
