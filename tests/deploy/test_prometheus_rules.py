@@ -58,7 +58,7 @@ def _test_file(case: Case, rule: dict[str, Any]) -> dict[str, Any]:
     }
     moments = [*((moment, []) for moment in case.quiet + case.over), *((moment, [expected]) for moment in case.firing)]
     return {
-        "rule_files": [str(path) for path in RULES],
+        "rule_files": [str(path) for path in RULES if f"alert: {case.alert}\n" in path.read_text("utf-8")],
         "evaluation_interval": load(PROMETHEUS)["global"]["evaluation_interval"],
         "tests": [
             {
