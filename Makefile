@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
-PACKAGES := python3-venv mosquitto mosquitto-clients influxdb victoria-metrics openssl prometheus prometheus-alertmanager
+PACKAGES := python3-venv mosquitto mosquitto-clients influxdb victoria-metrics openssl prometheus prometheus-alertmanager shellcheck systemd
 
 .PHONY: demo test check bench setup services clean
 
@@ -35,7 +35,7 @@ $(SETUP): pyproject.toml constraints.txt
 
 # The servers that tests start and stop themselves.
 services:
-	@for program in mosquitto influxd victoria-metrics openssl prometheus prometheus-alertmanager; do \
+	@for program in mosquitto influxd victoria-metrics openssl prometheus prometheus-alertmanager shellcheck systemd-analyze; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$program > /dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $(PACKAGES); \
