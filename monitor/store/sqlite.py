@@ -95,7 +95,9 @@ class SqliteStore:
             raise
 
     def _put_out(self, applied: Applied, step: Step, registry: Registry) -> None:
-        sums = self._downsampler.sums(self._db, applied.intervals, applied.moved, registry)
+        sums = None
+        if len(applied.intervals):
+            sums = self._downsampler.sums(self._db, applied.intervals, applied.moved, registry)
         insert_batches(self._db, self._sinks, self._encoder.encode(applied, step, registry, sums), self._now_ms())
 
     def _know(self, registry: Registry) -> None:
