@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from grafana.builders.board import Board
-from grafana.builders.colours import AMBER, GREY, RED, TEAL
-from grafana.builders.influx import DAY_BUCKET, LONG_AGO, NOT_WITHDRAWN, PEAK, Influx, in_buildings
-from grafana.builders.panels import Column, daily_bars, lines, link_to, number, series_style, tabular
+from grafana.builders.colours import GREY, RED, TEAL
+from grafana.builders.influx import DAY_BUCKET, LONG_AGO, NOT_WITHDRAWN, Influx, in_buildings
+from grafana.builders.panels import Column, daily_bars, lines, link_to, number, series_style, shares, tabular
 from grafana.builders.shared import completeness, name_series, rule_words
 from grafana.builders.texts import Words
 from grafana.builders.variables import building_variable, org_variables
@@ -31,30 +31,20 @@ def _figures(board: Board, words: Words) -> None:
     open_now = f"\"state\" = 'open' AND {in_buildings()} AND {LONG_AGO}"
     board.row("row_now")
     events = Influx(f'SELECT count("event_id") FROM "violation" WHERE {open_now}')
-    board.add("open", number(events, unit="short", no_value=none_open, colour=RED), width=4, height=4)
+    board.add("open", number(events, unit="short", no_value=none_open, colour=RED), width=5, height=4)
     buildings = Influx(
         f"""SELECT count("events") FROM (
             SELECT count("event_id") AS "events" FROM "violation" WHERE {open_now} GROUP BY "building")"""
     )
-    board.add("open_buildings", number(buildings, unit="short", no_value=none_open, colour=RED), width=4, height=4)
+    board.add("open_buildings", number(buildings, unit="short", no_value=none_open, colour=RED), width=5, height=4)
     hours = Influx(
         f"""SELECT sum("measured") + sum("estimated") FROM "consumption_hour"
             WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter"""
     )
     today = number(hours, unit="kwatth", no_value=no_data).time_from("now/d").hide_time_override(True)
-    board.add("today", today, width=4, height=4)
+    board.add("today", today, width=5, height=4)
     before = number(hours, unit="kwatth", no_value=no_data, colour=GREY).time_from("now/d").time_shift("7d")
-    board.add("week_before", before.hide_time_override(True), width=4, height=4)
-    share = Influx(
-        f"""SELECT sum("peak_kwh") / sum("all_kwh") FROM
-            (SELECT "measured" + "estimated" AS "peak_kwh" FROM "consumption_day"
-                WHERE {_TOTAL} AND {PEAK} AND {in_buildings()} AND $timeFilter),
-            (SELECT "measured" + "estimated" AS "all_kwh" FROM "consumption_day"
-                WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter)"""
-    )
-    board.add(
-        "peak_share", number(share, unit="percentunit", no_value=no_data, decimals=1, colour=AMBER), width=4, height=4
-    )
+    board.add("week_before", before.hide_time_override(True), width=5, height=4)
     covered = Influx(completeness(f"{_TOTAL} AND {in_buildings()} AND $timeFilter"))
     board.add("completeness", number(covered, unit="percentunit", no_value=no_data, decimals=1), width=4, height=4)
 
@@ -69,11 +59,19 @@ def _energy(board: Board, words: Words) -> None:
         alias="$tag_period",
     )
     panel = name_series(daily_bars(daily, unit="kwatth", no_value=no_data), words, "periods")
-    board.add("by_day", panel, width=14, height=9)
+    board.add("by_day", panel, width=10, height=9)
+    share = Influx(
+        f"""SELECT sum("measured") + sum("estimated") FROM "consumption_day"
+            WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter GROUP BY "period" """,
+        alias="$tag_period",
+    )
+    board.add(
+        "peak_share", name_series(shares(share, unit="kwatth", no_value=no_data), words, "periods"), width=6, height=9
+    )
     covered = Influx(completeness(where, group="time($__interval) fill(null)", measurement="consumption_hour"))
     course = lines(covered, unit="percentunit", no_value=no_data, interval="1h").min(0).max(1)
     course = course.override_by_query("A", series_style(title=words.of("common")("columns.coverage"), colour=TEAL))
-    board.add("completeness_course", course, width=10, height=9)
+    board.add("completeness_course", course, width=8, height=9)
 
 
 def _rankings(board: Board, words: Words) -> None:
@@ -116,19 +114,14 @@ def _tables(board: Board, words: Words) -> None:
     board.row("row_tree")
     to_building = link_to("building", common("to_building"), words, "building")
     by_org = Influx(
-        f"""SELECT sum("all_kwh") AS "energy", sum("peak_kwh") / sum("all_kwh") AS "peak_share",
-                sum("covered") / sum("due") AS "coverage" FROM
-            (SELECT "measured" + "estimated" AS "all_kwh", "coverage" * "intervals" AS "covered", "intervals" AS "due"
-                FROM "consumption_day" WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter),
-            (SELECT "measured" + "estimated" AS "peak_kwh" FROM "consumption_day"
-                WHERE {_TOTAL} AND {PEAK} AND {in_buildings()} AND $timeFilter)
-            GROUP BY "org" """,
+        f"""SELECT sum("all_kwh") AS "energy", sum("covered") / sum("due") AS "coverage" FROM (
+            SELECT "measured" + "estimated" AS "all_kwh", "coverage" * "intervals" AS "covered", "intervals" AS "due"
+            FROM "consumption_day" WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter) GROUP BY "org" """,
         form="table",
     )
     columns = [
         Column("org", common("columns.org"), links=[link_to("overview", common("to_org"), words, "org4")]),
         Column("energy", common("columns.energy"), "kwatth", 0, bar=True),
-        Column("peak_share", common("columns.peak_share"), "percentunit", 1, width_px=110),
         Column("coverage", common("columns.coverage"), "percentunit", 1, width_px=110),
     ]
     tree = tabular(by_org, columns=columns, no_value=common("no_data"), sort=common("columns.org"), descending=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import barchart, common, heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import barchart, common, heatmap, piechart, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
@@ -24,6 +24,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMap,
     ValueMappingResult,
 )
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
 
 from grafana.builders.board import dashboard_uid
 from grafana.builders.colours import BLUE
@@ -40,6 +41,7 @@ __all__ = [
     "mapping",
     "number",
     "series_style",
+    "shares",
     "states",
     "tabular",
 ]
@@ -166,6 +168,29 @@ def daily_bars(*queries: Builder[Dataquery], unit: str, no_value: str) -> barcha
             .show_legend(True)
         )
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.NONE))
+    )
+
+
+def shares(*queries: Builder[Dataquery], unit: str, no_value: str) -> piechart.Panel:
+    """A ring of parts with their percentages; each series is a part."""
+    return (
+        piechart.Panel()
+        .datasource(INFLUX)
+        .targets(list(queries))
+        .unit(unit)
+        .no_value(no_value)
+        .thresholds(_plain())
+        .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .pie_type(PieChartType.DONUT)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .legend(
+            piechart.PieChartLegendOptions()
+            .display_mode(kinds.LegendDisplayMode.TABLE)
+            .placement(kinds.LegendPlacement.RIGHT)
+            .show_legend(True)
+            .values([PieChartLegendValues.PERCENT])
+        )
+        .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.SINGLE).sort(kinds.SortOrder.NONE))
     )
 
 
