@@ -144,6 +144,7 @@ class _Batch:
     decoded: Decoded | None = None
     appended: bool = False
     journaled: bool = False
+    quarantined: bool = False
     commit_s: float = 0.0
 
 
@@ -349,8 +350,9 @@ class Intake:
             self._journal.commit()
             batch.commit_s = perf_counter() - began_s
             batch.journaled = True
-        if decoded.rejects:
+        if decoded.rejects and not batch.quarantined:
             self._quarantine.add(decoded.rejects)
+            batch.quarantined = True
         if not decoded.memory.is_empty:
             self._memory.save(decoded.memory)
         return decoded

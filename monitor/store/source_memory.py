@@ -42,6 +42,9 @@ class SourceMemory:
         self._path = path
         self._lock = threading.Lock()
         self._db = connect(path, busy_timeout_s=busy_timeout_s)
+        with translated(path, "read what sources remember"):
+            # Once: no index has it, and to look for it reads every value that is remembered.
+            (self._changes,) = self._db.execute("SELECT COALESCE(MAX(changed), 0) FROM source_state").fetchone()
 
     def state(self) -> dict[str, dict[str, bytes]]:
         """Of each source by its name, the entries that were changed longest ago first. Raises StoreError."""
@@ -70,12 +73,12 @@ class SourceMemory:
     def _save_state(self, source: str, changes: Mapping[str, bytes | None]) -> None:
         gone = [(source, storable(key)) for key, value in changes.items() if value is None]
         self._db.executemany("DELETE FROM source_state WHERE source = ? AND key = ?", gone)
-        (last,) = self._db.execute("SELECT COALESCE(MAX(changed), 0) FROM source_state").fetchone()
         kept = [
-            (source, storable(key), last + number, value)
+            (source, storable(key), self._changes + number, value)
             for number, (key, value) in enumerate(changes.items(), 1)
             if value is not None
         ]
+        self._changes += len(changes)
         self._db.executemany(
             "INSERT INTO source_state VALUES (?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET changed = excluded.changed, value = excluded.value",

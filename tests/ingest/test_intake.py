@@ -378,6 +378,19 @@ def test_what_sources_remember_is_kept_before_the_acknowledgement() -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_quarantined_is_not_quarantined_again_when_the_memory_fails() -> None:
+    async def scenario() -> None:
+        link = MadeLink()
+        made = Made([link], decoder=Remembering())
+        made.memory.failures = [StoreError("locked", kind="locked", retryable=True) for _ in range(2)]
+        async with made:
+            await link.put(reading(1), "{")
+            await until(lambda: bool(made.given))
+            assert [reject.reason for reject in made.quarantine.rejects] == ["malformed"]
+
+    asyncio.run(scenario())
+
+
 def test_gateways_are_asked_when_the_batch_is_safe() -> None:
     async def scenario() -> None:
         link = MadeLink()

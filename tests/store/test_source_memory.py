@@ -29,6 +29,24 @@ def test_state_comes_back_in_the_order_of_its_changes(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_change_does_not_read_all_that_is_remembered(tmp_path: Path) -> None:
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    memory.save({"a": {str(number): bytes(100) for number in range(10_000)}}, ())
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    memory._db.set_progress_handler(count, 1)
+    memory.save({"a": {"1": b"x"}}, ())
+    assert steps < 1000
+    memory._db.set_progress_handler(None, 0)
+    assert list(memory.state()["a"])[-1] == "1"
+    memory.close()
+
+
 def test_keys_may_be_any_text(tmp_path: Path) -> None:
     memory = SourceMemory(tmp_path / "monitor.sqlite")
     memory.save({"a": {"\ud800": b"x", "'\"\n": b"y"}}, [seen("\udfff", 1, register=float("inf"))])
