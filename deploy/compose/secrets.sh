@@ -35,6 +35,7 @@ done
 random | once "$secrets/influxdb/admin-password"
 random | once "$secrets/influxdb/admin-token"
 random | once "$secrets/grafana/admin-password"
+random | once "$secrets/monitor/broker-password"
 random | once "$secrets/simulator/password"
 # The mail server's password is the operator's to bring; see docs/operations.md.
 [ -e "$secrets/alertmanager/smtp-password" ] || : > "$secrets/alertmanager/smtp-password"
@@ -46,16 +47,9 @@ cp "$secrets/authority/server.crt" "$secrets/authority/server.key" "$secrets/bro
 cp "$secrets/authority/ca.crt" "$secrets/monitor/ca.crt"
 cp "$secrets/authority/ca.crt" "$secrets/simulator/ca.crt"
 
-# 3. The broker's accounts. The configuration names files that this step, or InfluxDB's first start, is about to make.
-echo "not made yet" | once "$secrets/monitor/broker-password"
+# 3. The broker's accounts. The command reads the configuration, which names a file that InfluxDB's first start makes.
 echo "not made yet" | once "$secrets/tokens/monitor/monitor-token"
 meter-monitor gateways --config "$config" --out "$secrets/accounts"
-sed -n 's/^monitor,//p' "$secrets/accounts/passwords.csv" > "$secrets/monitor/broker-password.new"
-[ -s "$secrets/monitor/broker-password.new" ] || {
-    echo "no account of the user monitor in passwords.csv: give the broker in monitor.yaml username: monitor" >&2
-    exit 1
-}
-mv "$secrets/monitor/broker-password.new" "$secrets/monitor/broker-password"
 cp "$secrets/accounts/acl" "$secrets/accounts/passwd" "$secrets/broker/meter-monitor/"
 if [ "${SIMULATOR:-}" = demo ]; then
     # One account that speaks for all gateways: for the demo alone.
