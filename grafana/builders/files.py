@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from grafana.builders.ac_compliance import ac_compliance
 from grafana.builders.board import Board
 from grafana.builders.building import building
 from grafana.builders.overview import overview
@@ -20,6 +21,7 @@ GRAFANA = Path(__file__).resolve().parent.parent
 DASHBOARDS: dict[str, Callable[[Words], Board]] = {
     "1-overview": overview,
     "2-building": building,
+    "3-ac-compliance": ac_compliance,
 }
 """File name to builder, in the order of the dashboards."""
 
