@@ -51,7 +51,7 @@ def _figures(board: Board, words: Words) -> None:
     held = f'FROM "consumption" WHERE {_HERE} AND {_TOTAL} AND $timeFilter'
     figures = {
         "open": (
-            f'SELECT count("event_id") FROM "violation" WHERE {_HERE} AND "state" = \'open\' AND {LONG_AGO}',
+            f'SELECT count("duration_s") FROM "violation" WHERE {_HERE} AND "state" = \'open\' AND {LONG_AGO}',
             "short",
             RED,
         ),

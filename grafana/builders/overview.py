@@ -30,11 +30,11 @@ def _figures(board: Board, words: Words) -> None:
     no_data, none_open = common("no_data"), "0"
     open_now = f"\"state\" = 'open' AND {in_buildings()} AND {LONG_AGO}"
     board.row("row_now")
-    events = Influx(f'SELECT count("event_id") FROM "violation" WHERE {open_now}')
+    events = Influx(f'SELECT count("duration_s") FROM "violation" WHERE {open_now}')
     board.add("open", number(events, unit="short", no_value=none_open, colour=RED), width=5, height=4)
     buildings = Influx(
         f"""SELECT count("events") FROM (
-            SELECT count("event_id") AS "events" FROM "violation" WHERE {open_now} GROUP BY "building")"""
+            SELECT count("duration_s") AS "events" FROM "violation" WHERE {open_now} GROUP BY "building")"""
     )
     board.add("open_buildings", number(buildings, unit="short", no_value=none_open, colour=RED), width=5, height=4)
     hours = Influx(
@@ -75,14 +75,15 @@ def _energy(board: Board, words: Words) -> None:
 
 
 def _rankings(board: Board, words: Words) -> None:
+    """One sum each and no second column: over 10,000 buildings each further aggregate costs as much as the first."""
     common = words.of("common")
     board.row("row_rankings")
     to_building = link_to("building", common("to_building"), words, "building")
     building = Column("building", common("columns.building"), links=[to_building])
     for key, rule in (("excess", "peak_demand"), ("budget", "peak_budget")):
         query = Influx(
-            f"""SELECT top("excess", "building", {_RANKED}) AS "excess", "events" FROM (
-                SELECT sum("excess") AS "excess", count("event_id") AS "events" FROM "violation"
+            f"""SELECT top("excess", "building", {_RANKED}) AS "excess" FROM (
+                SELECT sum("excess") AS "excess" FROM "violation"
                 WHERE "rule" = '{rule}' AND {NOT_WITHDRAWN} AND {in_buildings()} AND $timeFilter
                 GROUP BY "building")""",
             form="table",
@@ -90,20 +91,18 @@ def _rankings(board: Board, words: Words) -> None:
         columns = [
             building,
             Column("excess", common("columns.excess_kwh"), "kwatth", 1, bar=True),
-            Column("events", common("columns.events"), "short", width_px=90),
         ]
         table = tabular(query, columns=columns, no_value=common("none"), sort=common("columns.excess_kwh"))
         board.add(f"worst_{key}", table, width=8, height=9)
     query = Influx(
-        f"""SELECT top("hours", "building", {_RANKED}) AS "hours", "events" FROM (
-            SELECT sum("duration_s") / 3600 AS "hours", count("event_id") AS "events" FROM "violation"
+        f"""SELECT top("hours", "building", {_RANKED}) AS "hours" FROM (
+            SELECT sum("duration_s") / 3600 AS "hours" FROM "violation"
             WHERE {NOT_WITHDRAWN} AND {in_buildings()} AND $timeFilter GROUP BY "building")""",
         form="table",
     )
     columns = [
         building,
         Column("hours", common("columns.hours"), "h", 1, bar=True),
-        Column("events", common("columns.events"), "short", width_px=90),
     ]
     table = tabular(query, columns=columns, no_value=common("none"), sort=common("columns.hours"))
     board.add("worst_hours", table, width=8, height=9)
