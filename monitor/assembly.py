@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from monitor import logs
-from monitor.config.sources import sources_of, subscribed
+from monitor.config.sources import readers_of, sources_of, subscribed
 from monitor.decoders import Memory, Reject
 from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.decoders.unmapped import UnmappedLog
@@ -213,6 +213,7 @@ async def open_service(
                     now_ms=now_ms,
                     chance=random.Random(),  # noqa: S311  # spreads reconnections, nothing secret
                     memory=memory,
+                    readers=readers_of(settings, broker),
                     on_status=reporter.link,
                 )
             )

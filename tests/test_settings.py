@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from monitor.config import load_settings
-from monitor.config.sources import sources_of
+from monitor.config.sources import readers_of, sources_of
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import FieldRule
 from monitor.errors import ConfigError
@@ -81,6 +81,18 @@ def test_the_sample_shows_every_key_of_a_source(tmp_path: Path) -> None:
     assert source.format in FORMATS
     assert source.options.fields == {"tag0": FieldRule("register", "kWh", 0.01)}
     assert source.options.modes == {"3": 1}
+
+
+def test_what_reads_a_topic_is_marked(tmp_path: Path) -> None:
+    def marks(**changes: object) -> dict[str, str]:
+        entry = {"name": "a", "format": "homie", "topics": ["homie/#"], **changes}
+        settings = load(tmp_path, yaml.safe_dump({"sources": [entry]}))
+        return readers_of(settings, settings.brokers[0])
+
+    assert marks() == marks()
+    assert list(marks()) == ["homie/#"]
+    assert len({marks(**changes)["homie/#"] for changes in ({}, {"name": "b"}, {"format": "mapper"})}) == 3
+    assert marks() != marks(fields={"x": {"ignore": True}})
 
 
 def test_the_sample_shows_every_default_of_influx(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
@@ -17,7 +18,7 @@ from monitor.decoders.values import QUANTITIES, Measured
 from monitor.readings import MODE_NAMES
 from monitor.settings import BrokerSettings, FieldSettings, IdSettings, Settings, SourceSettings
 
-__all__ = ["Wrong", "mode_of", "sources_of", "subscribed", "wrong_with_sources"]
+__all__ = ["Wrong", "mode_of", "readers_of", "sources_of", "subscribed", "wrong_with_sources"]
 
 _SHARED_KEYS = frozenset({"timezone", "id", "fields", "modes", "scale", "options"})
 
@@ -158,3 +159,13 @@ def subscribed(settings: Settings, broker: BrokerSettings) -> BrokerSettings:
         topic for source in settings.sources if source.broker in (None, broker.name) for topic in source.topics
     ]
     return broker.model_copy(update={"topics": tuple(dict.fromkeys((*broker.topics, *of_sources)))})
+
+
+def readers_of(settings: Settings, broker: BrokerSettings) -> dict[str, str]:
+    """Of each topic of the broker's sources, a mark that changes with what reads it."""
+    told: dict[str, str] = {}
+    for source in settings.sources:
+        if source.broker in (None, broker.name):
+            for topic in source.topics:
+                told[topic] = told.get(topic, "") + repr(source)
+    return {topic: f"{zlib.crc32(text.encode()):08x}" for topic, text in told.items()}

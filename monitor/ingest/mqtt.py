@@ -15,7 +15,9 @@ What it makes of the two libraries, and why:
   thing: there the broker's own limit counts (Mosquitto: max_inflight_messages, 20 by default, which is slow), and the
   setting should be the same number. Whatever the broker does, beyond that many messages or `BACKLOG_BYTES` that nobody
   has taken yet, the socket is no longer read, and TCP holds the broker back.
-- Subscriptions that are no longer wanted are taken back (see sessions.py).
+- Subscriptions that are no longer wanted are taken back (see sessions.py). Where another source reads a topic than
+  before, what the broker keeps there is asked for once more: to the broker the subscription is none that is new, and
+  what units and names are is often said in retained messages only.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import contextlib
 import functools
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -92,9 +94,11 @@ class BrokerLink:
         now_ms: Callable[[], int],
         chance: random.Random,
         memory: SubscriptionMemory,
+        readers: Mapping[str, str] | None = None,
         on_status: Callable[[LinkStatus], None] = lambda status: None,
     ) -> None:
-        """now_ms: the clock of arrivals. chance: spreads reconnections.
+        """now_ms: the clock of arrivals. chance: spreads reconnections. readers: of topics, what changes with how they
+        are read.
 
         Raises BrokerError (not retryable) if the certificates cannot be loaded.
         """
@@ -105,9 +109,11 @@ class BrokerLink:
         self._now_ms = now_ms
         self._chance = chance
         self._memory = memory
+        self._readers = frozenset(f"{reader} {topic}" for topic, reader in (readers or {}).items())
         self._on_status = on_status
         self._tls = _tls_context(settings)
         self._session = f"{settings.client_id}@{settings.host}:{settings.port}"
+        self._session_readers = f"{self._session} readers"
         self._inner: paho.Client | None = None
         self._connection = 0
         self._arrived: list[Message] = []
@@ -341,11 +347,15 @@ class BrokerLink:
         if kept - wanted:
             await client.unsubscribe(sorted(kept - wanted))
         topics = sorted(wanted)
+        readers_kept = self._memory.load(self._session_readers)
         if self.settings.version == 5:
-            # retainHandling 1: what the broker keeps comes with a new subscription only, not at every reconnection.
+            # retainHandling 1: what the broker keeps comes with a new subscription only, not at every reconnection; 0:
+            # also to whoever reads it for the first time.
             # retainAsPublished stays off: with it, fresh messages of a gateway that sets the flag would look old.
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            codes = await client.subscribe([(topic, options) for topic in topics])
+            read_anew = {entry.partition(" ")[2] for entry in self._readers - readers_kept}
+            usual = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            anew = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+            codes = await client.subscribe([(topic, anew if topic in read_anew else usual) for topic in topics])
         else:
             codes = await client.subscribe([(topic, 1) for topic in topics])
         for topic, code in zip(topics, codes, strict=False):
@@ -354,6 +364,8 @@ class BrokerLink:
                 raise BrokerError(f"{self.name}: the broker refuses the subscription to {topic} (code {value})")
         if kept != wanted:
             self._memory.save(self._session, wanted)
+        if readers_kept != self._readers:
+            self._memory.save(self._session_readers, self._readers)
 
     async def _await_acknowledged(self, client: aiomqtt.Client) -> None:
         """Wait until the broker has read every PUBACK that was sent.

@@ -2,7 +2,7 @@
 
 A broker keeps the subscriptions of a persistent session and tells nobody which they are. A topic that is taken out of
 the configuration would go on arriving for ever; so the filters are written down before they are subscribed, and what
-stands there and is no longer wanted is unsubscribed.
+stands there and is no longer wanted is unsubscribed. Who reads them is kept there as well, under a name of its own.
 """
 
 from __future__ import annotations

@@ -43,13 +43,16 @@ def settings(broker: Mosquitto, **changes: Any) -> BrokerSettings:
     return BrokerSettings(**{**values, **changes})
 
 
-def link_of(settings: BrokerSettings, folder: Path, *, password: str | None = None) -> BrokerLink:
+def link_of(
+    settings: BrokerSettings, folder: Path, *, password: str | None = None, readers: dict[str, str] | None = None
+) -> BrokerLink:
     return BrokerLink(
         settings,
         password=password,
         now_ms=lambda: ARRIVAL_MS,
         chance=random.Random(1),
         memory=SubscriptionFile(folder / "subscriptions.json"),
+        readers=readers,
     )
 
 
@@ -333,6 +336,32 @@ def test_what_the_broker_keeps_comes_once(broker: Mosquitto, tmp_path: Path) -> 
                 await asyncio.to_thread(publish, broker.port, [10 + number])
                 await until(lambda: bool(taken.messages) and int(taken.messages[-1].payload) >= 10)
                 assert taken.payloads() == ([1, 10] if number == 0 else [10 + number])
+                link.ack(taken.messages)
+
+    asyncio.run(scenario())
+
+
+def test_what_the_broker_keeps_comes_again_to_another_reader(broker: Mosquitto, tmp_path: Path) -> None:
+    """A source that was renamed, or has another format, would otherwise never hear what was said before."""
+
+    async def scenario() -> None:
+        topics = ("meters/#", "meters/gw-1/+")
+        await asyncio.to_thread(publish, broker.port, [1], retain=True)
+        for number, (readers, hears) in enumerate(
+            [
+                ({}, True),
+                ({"meters/#": "a"}, True),
+                ({"meters/#": "a"}, False),
+                ({"meters/#": "b"}, True),
+                ({"meters/gw-1/+": "c", "meters/#": "b"}, True),
+                ({"meters/gw-1/+": "c"}, False),
+            ]
+        ):
+            link = link_of(settings(broker, topics=topics), tmp_path, readers=readers)
+            async with running(link) as taken:
+                await asyncio.to_thread(publish, broker.port, [10 + number])
+                await until(lambda: bool(taken.messages) and int(taken.messages[-1].payload) >= 10)
+                assert (1 in taken.payloads()) is hears, readers
                 link.ack(taken.messages)
 
     asyncio.run(scenario())
