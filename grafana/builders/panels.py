@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import barchart, common, heatmap, piechart, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import barchart, common, piechart, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
@@ -35,7 +35,6 @@ __all__ = [
     "Column",
     "bar_cell",
     "daily_bars",
-    "heat",
     "lines",
     "link_to",
     "mapping",
@@ -226,11 +225,6 @@ def states(
             .show_legend(True)
         )
     )
-
-
-def heat(*queries: Builder[Dataquery], unit: str) -> heatmap.Panel:
-    """Colours over time and a second axis."""
-    return heatmap.Panel().datasource(INFLUX).targets(list(queries)).unit(unit).thresholds(_plain())
 
 
 @dataclass(frozen=True)
