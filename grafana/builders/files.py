@@ -11,6 +11,7 @@ from grafana.builders.ac_compliance import ac_compliance
 from grafana.builders.board import Board
 from grafana.builders.building import building
 from grafana.builders.overview import overview
+from grafana.builders.peak_hours import peak_hours
 from grafana.builders.provisioning import provisioning
 from grafana.builders.texts import LANGUAGES, Catalogue, Words
 
@@ -22,6 +23,7 @@ DASHBOARDS: dict[str, Callable[[Words], Board]] = {
     "1-overview": overview,
     "2-building": building,
     "3-ac-compliance": ac_compliance,
+    "4-peak-hours": peak_hours,
 }
 """File name to builder, in the order of the dashboards."""
 
