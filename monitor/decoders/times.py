@@ -14,6 +14,7 @@ __all__ = ["BadTimeError", "LocalClock", "epoch_ms", "iso_ms", "parse_iso", "to_
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _WALL_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # of a wall clock's own count
+_from_iso = dt.datetime.fromisoformat
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _S_BELOW, _MS_BELOW, _US_BELOW = 1e11, 1e14, 1e17
 _LATEST = 4e9
@@ -64,10 +65,14 @@ def _ms_of(span: dt.timedelta) -> int:
 
 def iso_ms(text: str) -> int:
     """UTC ms of ISO 8601 with a zone. Raises BadTimeError."""
-    moment = parse_iso(text)
+    try:  # what parse_iso and to_ms do, without their calls: 0.8 and 0.5 µs
+        moment = _from_iso(text)
+    except (TypeError, ValueError):
+        moment = parse_iso(text)
     if moment.tzinfo is None:
         raise BadTimeError(f"{shown(text)} names no zone", "no_timezone")
-    return to_ms(moment)
+    span = moment - _EPOCH
+    return span.days * 86_400_000 + span.seconds * 1000 + span.microseconds // 1000
 
 
 class LocalClock:

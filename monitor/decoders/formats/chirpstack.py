@@ -214,10 +214,16 @@ class ChirpStackV3:
         read_v3(uplink, source_id, self._reader, found, message.received_ms)
 
 
+def _times_v3(uplink: UplinkV3) -> Iterator[object]:
+    for entry in uplink.rxInfo or ():
+        yield entry.time
+    yield uplink.time
+    yield uplink.publishedAt
+
+
 def read_v3(uplink: UplinkV3, source_id: str, reader: LorawanReader, found: Found, received_ms: int) -> None:
     """The readings of one uplink in the form of version 3, which network servers inside gateways send, too."""
-    times = [entry.time for entry in uplink.rxInfo or ()]
-    ts_ms = first_time_ms([*times, uplink.time, uplink.publishedAt], received_ms)
+    ts_ms = first_time_ms(_times_v3(uplink), received_ms)
     codec = uplink.object
     if codec is None and isinstance(uplink.objectJSON, str) and uplink.objectJSON:
         try:

@@ -64,6 +64,8 @@ _ELECTRIC = frozenset({"register", "export_register", "power_kw"})
 _TOO_COMMON = frozenset({"state", "total"})
 """Doors and counters say so, too."""
 _LONGEST_NAME, _CACHED = 120, 10_000
+_CACHED_SHAPES, _LARGEST_SHAPE = 500, 4000
+"""Kinds of objects, and the characters of the largest's keys."""
 _UNSEEN = Meaning("on")
 """Not looked up yet."""
 _PLAIN = frozenset(
@@ -80,8 +82,11 @@ class LorawanReader:
         self._names = Names(options)
         self._milesight = MilesightCodec(options, self._names)
         self._milesight_frames = MilesightFrames()
+        self._is_frame = self._milesight_frames.is_frame
         self._yobiiq_frames = YobiiqFrames()
         self._meanings: dict[str, Meaning | None] = {}
+        self._kinds: dict[tuple[str, ...], tuple[bool, bool, bool]] = {}
+        """By an object's keys."""
         self._has_parts = False
         """Whether the uplink that is being read has registers that add up."""
         self._is_heat = False
@@ -98,10 +103,15 @@ class LorawanReader:
         its arrival; model: what the server calls the device's profile, in lower case.
         """
         if isinstance(codec, dict) and codec:
-            before = len(found.values) + len(found.rejected) + len(found.ignored)
+            values, others = len(found.values), len(found.rejected) + len(found.ignored)
             self._has_parts = False
             self._read_object(found, source_id, codec, data, port, ts_ms, model)
-            if data and not self._has_parts and before == len(found.values) + len(found.rejected) + len(found.ignored):
+            if (
+                data
+                and len(found.values) == values
+                and not self._has_parts
+                and len(found.rejected) + len(found.ignored) == others
+            ):
                 # A codec that says nothing of use, such as the bytes that it was given.
                 self._read_frame(found, source_id, data, port, ts_ms, model, is_alone=False)
         elif isinstance(codec, list) and codec:
@@ -121,15 +131,17 @@ class LorawanReader:
         ts_ms: int | None,
         model: str,
     ) -> None:
-        if yobiiq.is_codec_object(codec):
+        keys = tuple(codec)
+        is_yobiiq, needs_unit, has_alias = self._kinds.get(keys) or self._kind_of(keys)
+        if is_yobiiq:
             self._has_parts = True
             yobiiq.read_codec_object(found, source_id, codec, ts_ms)
-        elif _is_milesight(source_id, model) or (
-            port == _MILESIGHT_PORT and (codec.keys().isdisjoint(NEEDS_UNIT) or self._is_milesight_frame(data, model))
+        elif _is_milesight(source_id[:6], model[:_LONGEST_NAME]) or (
+            port == _MILESIGHT_PORT and (not needs_unit or self._is_milesight_frame(data, model))
         ):
             before = len(found.values)
             self._milesight.read(found, source_id, codec, ts_ms, model)
-            if len(found.values) == before and not _ALIASES.keys().isdisjoint(codec):
+            if has_alias and len(found.values) == before:
                 self._read_usual(found, source_id, codec, ts_ms, "", depth=0)  # a device of another make
         else:
             start = len(found.values)
@@ -142,6 +154,16 @@ class LorawanReader:
                 self._take_dated(found, start, ts_ms)
             if len(found.values) - start > 2:  # a total, and what it is made of
                 self._take_import(found, start)
+
+    def _kind_of(self, keys: tuple[str, ...]) -> tuple[bool, bool, bool]:
+        """Of an object with these keys: whether it is of Yobiiq's codecs, has names that mean nothing with another
+        make's device, has names of another make."""
+        kind = yobiiq.is_codec_object(keys), not NEEDS_UNIT.isdisjoint(keys), not _ALIASES.keys().isdisjoint(keys)
+        if sum(map(len, keys)) <= _LARGEST_SHAPE:
+            if len(self._kinds) >= _CACHED_SHAPES:
+                self._kinds.clear()
+            self._kinds[keys] = kind
+        return kind
 
     def _take_import(self, found: Found, start: int) -> None:
         values = found.values[start:]
@@ -185,7 +207,7 @@ class LorawanReader:
             if is_alone:
                 found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
             return
-        is_milesight = _is_milesight(source_id, model)
+        is_milesight = _is_milesight(source_id[:6], model[:_LONGEST_NAME])
         if is_milesight or port == _MILESIGHT_PORT:
             codec = self._milesight_frames.codec_object(frame, model)
             if codec is not None:
@@ -204,7 +226,7 @@ class LorawanReader:
 
     def _is_milesight_frame(self, data: object, model: str) -> bool:
         frame = frame_of(data)
-        return frame is not None and self._milesight_frames.codec_object(frame, model) is not None
+        return frame is not None and self._is_frame(frame, model)
 
     def _read_usual(
         self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, prefix: str, *, depth: int
@@ -354,12 +376,7 @@ def _usual(name: str) -> str:
     return head if head in ("temperature", "temp") and number.isdigit() else name
 
 
-@functools.lru_cache(maxsize=256)
-def _is_milesight_model(model: str) -> bool:
-    return any(name in model for name in _MILESIGHT_MODELS)
-
-
-def _is_milesight(source_id: str, model: str) -> bool:
-    if source_id.startswith(_MILESIGHT_EUI) or source_id[:6].lower() == _MILESIGHT_EUI:
-        return True
-    return model != "" and _is_milesight_model(model[:_LONGEST_NAME])
+@functools.lru_cache(maxsize=1024)
+def _is_milesight(maker: str, model: str) -> bool:
+    """maker: the first six digits of a device's EUI."""
+    return maker.lower() == _MILESIGHT_EUI or any(name in model for name in _MILESIGHT_MODELS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -36,8 +36,9 @@ def frame_of(data: object) -> bytes | None:
     if not isinstance(data, str) or not data or len(data) > _LONGEST_FRAME:
         return None
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
+        # What b64decode(data, validate=True) ends in, at half its price.
+        return binascii.a2b_base64(data, strict_mode=True)
+    except ValueError:
         return None
 
 
@@ -45,7 +46,7 @@ def first_time_ms(texts: Iterable[object], received_ms: int) -> int | None:
     """The first of these times, most often those of the gateways, that can be one: gateways without GPS or with a clock
     that was never set name none, or a wrong one."""
     for raw in texts:
-        if not isinstance(raw, str):
+        if type(raw) is not str:
             continue
         try:
             ts_ms = iso_ms(raw)
@@ -76,7 +77,7 @@ class SeenUplinks:
             seen.append(uplink)
             if len(seen) > _REMEMBERED:
                 del seen[0]
-            self._state.put(key, seen)
+            self._state.put_back(key)
         return False
 
     def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
@@ -84,9 +85,11 @@ class SeenUplinks:
         the content has to be the same, too, and the time not far away."""
         key = "fcnt/" + source_id
         counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
-        check = zlib.crc32(content.encode("utf-8", "backslashreplace")) if isinstance(content, str) else 0
-        what = f"{counted}/{check}"
-        known: tuple[list[str], list[int]] = self._state.get(key) or ([], [])
+        what = f"{counted}/{zlib.crc32(content.encode('utf-8', 'backslashreplace')) if isinstance(content, str) else 0}"
+        known: list[list[Any]] | None = self._state.get(key)
+        if known is None:
+            self._state.put(key, [[what], [ts_ms]])
+            return False
         seen, times = known
         if what in seen and any(
             each == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS for each, at_ms in zip(seen, times, strict=True)
@@ -96,5 +99,5 @@ class SeenUplinks:
         times.append(ts_ms)
         if len(seen) > _REMEMBERED:
             del seen[0], times[0]
-        self._state.put(key, [seen, times])
+        self._state.put_back(key)
         return False

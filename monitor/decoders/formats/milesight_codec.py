@@ -8,6 +8,8 @@ codecs are known, too. Energy is in Wh (`ch1_sumkwh` in kWh), power in W. Traps:
 - `control_mode` (by hand or by itself) is no mode, `device_status` no switch (it is sent at power-on), `electricity` no
   energy (conductivity of soil), `total_current` none either (Ah). Plans, ranges and limits hold temperatures, too.
 - Records of the past (`history` and the like) have a time of their own, in seconds.
+
+What is of use in an object is worked out once for its keys: 3.9 and 1.9 µs for the six members of a plug.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.times import BadTimeError, epoch_ms, iso_ms
-from monitor.decoders.values import Found, Measured
+from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number, switch_value
 
 __all__ = ["NEEDS_UNIT", "MilesightCodec", "time_ms"]
@@ -46,6 +48,13 @@ _MEANINGS: dict[str, _Meaning] = {
 _UNSEEN = _Meaning("on", 0.0)
 """Not looked up yet."""
 _LONGEST_NAME, _CACHED = 120, 10_000
+_CACHED_SHAPES, _LARGEST_SHAPE = 500, 4000
+"""Shapes of objects, and the characters of the largest's keys."""
+_DEGREES = frozenset({"room_c", "setpoint_c"})
+"""Values that may say that there is none: `Found.add` knows. Others are put into it without its call."""
+_new = tuple.__new__
+_EXACT = 1 << 53
+"""Whole numbers below are exact as floats."""
 NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in {_REGISTER, _POWER})
 """Names that mean nothing with a device of another make."""
 _NO_ENERGY = frozenset({"electricity", "current", "total_current"})
@@ -83,6 +92,15 @@ def time_ms(record: Mapping[Any, Any]) -> int | None:
     return None
 
 
+class _Step(NamedTuple):
+    """What a member is. factor: 0 if it is no number; is_read: whether it is of use where it is no object or list."""
+
+    key: str
+    quantity: Measured | None
+    factor: float
+    is_read: bool
+
+
 class MilesightCodec:
     """Reads codec objects for one source."""
 
@@ -91,6 +109,8 @@ class MilesightCodec:
         self._fields = options.fields
         self._modes = options.modes
         self._meanings = self._known()
+        self._plans: dict[tuple[str, ...], tuple[_Step, ...]] = {}
+        """By an object's keys."""
         words = {"heat", "em_heat", "em heat", "cool", "auto", "fan", *options.modes}
         self._words = {word: float(mode) for word in words if (mode := self._mode_of(word)) is not None}
 
@@ -108,7 +128,36 @@ class MilesightCodec:
 
     def read(self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, model: str) -> None:
         """model: the device profile's name or the like, in lower case."""
-        self._read(found, source_id, codec, ts_ms, model, "", is_outside=True)
+        add = found.values.append
+        keys = tuple(codec)
+        for key, quantity, factor, is_read in self._plans.get(keys) or self._plan(keys):
+            raw = codec[key]
+            kind = type(raw)
+            if factor and ((kind is float and raw == raw) or (kind is int and -_EXACT < raw < _EXACT)):
+                if quantity in _DEGREES:
+                    found.add(source_id, quantity, raw * factor, ts_ms, key)
+                else:
+                    add(_new(Value, (source_id, quantity, raw * factor, ts_ms, key)))
+            elif is_read or kind is dict or kind is list:
+                if raw == "on" and quantity == "on":
+                    add(_new(Value, (source_id, "on", 1.0, ts_ms, key)))
+                else:
+                    self._read_member(found, source_id, codec, key, raw, ts_ms, model, "", is_outside=True)
+
+    def _plan(self, keys: tuple[str, ...]) -> tuple[_Step, ...]:
+        plan = tuple(self._step(key, keys) for key in keys)
+        if sum(map(len, keys)) <= _LARGEST_SHAPE:
+            if len(self._plans) >= _CACHED_SHAPES:
+                self._plans.clear()
+            self._plans[keys] = plan
+        return plan
+
+    def _step(self, key: str, keys: tuple[str, ...]) -> _Step:
+        meaning = self._meanings.get(key)
+        if meaning is None or (key == "state" and not any(name in keys for name in _SOCKET)):
+            return _Step(key, None, 0.0, meaning is None and self._is_other_reading(key))
+        has_number = meaning.quantity not in ("on", "mode")
+        return _Step(key, meaning.quantity, meaning.factor if has_number else 0.0, is_read=True)
 
     def _read(
         self,
@@ -121,57 +170,71 @@ class MilesightCodec:
         *,
         is_outside: bool,
     ) -> None:
-        meanings = self._meanings
         for key, raw in codec.items():
-            kind = type(raw)
-            if kind is dict:
-                if is_outside:
-                    self._read_inside(found, source_id, codec, key, raw, ts_ms, model)
-                continue
-            if kind is list:
-                if is_outside:
-                    self._read_history(found, source_id, key, raw, model)
-                continue
-            meaning = meanings.get(key, _UNSEEN)
-            if meaning is _UNSEEN or (meaning is None and prefix):
-                self._read_other(found, source_id, key, prefix + key, raw, ts_ms)
-                continue
-            if meaning is None:
-                continue
-            quantity, factor = meaning
-            if quantity == "mode":
-                mode = self._words.get(raw) if kind is str else None
-                if mode is None:
-                    self._read_mode(found, source_id, codec, prefix + key, raw, ts_ms, model)
-                else:
-                    found.add(source_id, "mode", mode, ts_ms, prefix + key)
-            elif quantity == "on" or (key == "power" and (kind is bool or kind is str)):
-                if key != "state" or any(name in codec for name in _SOCKET):
-                    if raw == "on":
-                        found.add(source_id, "on", 1.0, ts_ms, prefix + key)
-                    else:
-                        _read_switch(found, source_id, prefix + key, raw, ts_ms)
-            elif kind is float and raw == raw:
-                found.add(source_id, quantity, raw * factor, ts_ms, prefix + key)
-            else:
-                try:
-                    number = to_number(raw)
-                except ValueError:
-                    found.reject("bad_value", f"{source_id} {key}: {shown(raw)} is no number")
-                    continue
-                if number is None:
-                    found.ignore("no_value")
-                else:
-                    found.add(source_id, quantity, number * factor, ts_ms, prefix + key)
+            self._read_member(found, source_id, codec, key, raw, ts_ms, model, prefix, is_outside=is_outside)
 
-    def _read_other(self, found: Found, source_id: str, key: str, name: str, raw: object, ts_ms: int | None) -> None:
+    def _read_member(
+        self,
+        found: Found,
+        source_id: str,
+        codec: Mapping[Any, Any],
+        key: str,
+        raw: object,
+        ts_ms: int | None,
+        model: str,
+        prefix: str,
+        *,
+        is_outside: bool,
+    ) -> None:
+        if isinstance(raw, dict):
+            if is_outside:
+                self._read_inside(found, source_id, codec, key, raw, ts_ms, model)
+            return
+        if isinstance(raw, list):
+            if is_outside:
+                self._read_history(found, source_id, key, raw, model)
+            return
+        name = prefix + key
+        meaning = self._meanings.get(key, _UNSEEN)
+        if meaning is _UNSEEN or (meaning is None and prefix):
+            self._read_other(found, source_id, key, name, raw, ts_ms)
+            return
+        if meaning is None:
+            return
+        quantity, factor = meaning
+        if quantity == "mode":
+            mode = self._words.get(raw) if isinstance(raw, str) else None
+            if mode is None:
+                self._read_mode(found, source_id, codec, name, raw, ts_ms, model)
+            else:
+                found.add(source_id, "mode", mode, ts_ms, name)
+        elif quantity == "on" or (key == "power" and isinstance(raw, bool | str)):
+            if key != "state" or any(each in codec for each in _SOCKET):
+                _read_switch(found, source_id, name, raw, ts_ms)
+        else:
+            try:
+                number = to_number(raw)
+            except ValueError:
+                found.reject("bad_value", f"{source_id} {key}: {shown(raw)} is no number")
+                return
+            if number is None:
+                found.ignore("no_value")
+            else:
+                found.add(source_id, quantity, number * factor, ts_ms, name)
+
+    def _is_other_reading(self, name: str) -> bool:
         """What the codecs do not document: the source's options, or a name that tells energy, power or volume."""
         if len(name) > _LONGEST_NAME:
-            return
+            return False
         meaning = self._names.meaning(name)
-        if meaning is not None and (name in self._fields or (meaning.quantity in _ENERGIES and name not in _NO_ENERGY)):
+        return meaning is not None and (
+            name in self._fields or (meaning.quantity in _ENERGIES and name not in _NO_ENERGY)
+        )
+
+    def _read_other(self, found: Found, source_id: str, key: str, name: str, raw: object, ts_ms: int | None) -> None:
+        if self._is_other_reading(name):
             self._names.add(found, source_id, name, raw, ts_ms)
-        elif key == name:
+        elif key == name and len(name) <= _LONGEST_NAME:
             if len(self._meanings) >= _CACHED:
                 self._meanings = self._known()
             self._meanings[key] = None

@@ -8,7 +8,7 @@ github.com/Yobiiq-BV/codecs. With a Modbus error the registers are what the brid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.payloads import shown, to_number
@@ -54,8 +54,8 @@ _OWN = frozenset(
 )  # fmt: skip
 
 
-def is_codec_object(codec: Mapping[Any, Any]) -> bool:
-    return not _OWN.isdisjoint(codec)
+def is_codec_object(keys: Iterable[str]) -> bool:
+    return not _OWN.isdisjoint(keys)
 
 
 def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None) -> None:
