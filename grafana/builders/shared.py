@@ -37,15 +37,15 @@ _P = TypeVar("_P", bound=_Overridable)
 def completeness(where: str, *, group: str = "", measurement: str = "consumption_day") -> str:
     """InfluxQL: coverage [0..1] over all intervals that `where` chooses. Hours and days hold different numbers of
     intervals, so each counts by them; those of a period that was given up have none and drop out."""
-    by = f" GROUP BY {group}" if group else ""
+    by = f" WHERE $timeFilter GROUP BY {group}" if group else ""  # else buckets of time would go on until now
     return f"""SELECT sum("covered") / sum("due") AS "coverage" FROM (
         SELECT "coverage" * "intervals" AS "covered", "intervals" AS "due" FROM "{measurement}" WHERE {where}){by}"""
 
 
 def name_series(panel: _P, words: Words, table: str) -> _P:
-    """Legends in words for series that are called like values of a tag: `periods` or `items` of the catalogue. Names
-    of a site's own stay as they are."""
-    colours = {"periods": _PERIOD_COLOURS, "items": _ITEM_COLOURS}[table]
+    """Legends in words for series that are called like values of a tag: `periods`, `items` or `kinds` of the catalogue.
+    Names of a site's own stay as they are."""
+    colours = {"periods": _PERIOD_COLOURS, "items": _ITEM_COLOURS}.get(table, {})
     for value, title in words.of("common").table(table).items():
         panel = panel.override_by_name(value, series_style(title=title, colour=colours.get(value, "")))
     return panel
