@@ -6,13 +6,14 @@ import csv
 import datetime as dt
 import io
 import sys
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 from monitor.config import load_registry, load_settings
 from monitor.config.registry_files import DEVICES_FILE
-from monitor.decoders.mapping import MONITORED, UNMAPPED, DeviceMap, claims
+from monitor.decoders.mapping import FOREIGN, MONITORED, UNMAPPED, DeviceMap, claims
 from monitor.decoders.values import QUANTITIES, Measured
 from monitor.errors import InputError
 from monitor.registry import Registry
@@ -20,6 +21,8 @@ from monitor.store.source_memory import SeenUnmapped, read_unmapped
 
 __all__ = ["devices_command"]
 
+_UNLESS_GIVEN = {"source_id": "", "item": "total", "source": "register", "field": ""}
+"""Columns without which a row would mean another device, and the cell that is as good as none."""
 _UNKNOWN = "?"
 """In place of a building that only the installer knows."""
 
@@ -42,17 +45,19 @@ def devices_command(config: Path, *, unmapped: bool, building: str | None, env: 
         out.write("every id that was seen has a device\n")
         return
     columns = _header(config)
-    missing = [column for column in ("source_id",) if column not in columns]
     if building is None:
         building = registry.buildings[0].id if len(registry.buildings) == 1 else _UNKNOWN
-    if missing:
-        out.write(f"# devices.csv needs the column source_id for these rows: {','.join([*columns, *missing])}\n")
     taken = set(registry.device_row)
-    for seen in waiting:
-        out.write(_told(seen))
-        rows = list(_rows(seen, building, taken))
+    rows_of = [list(_rows(seen, building, taken)) for seen in waiting]
+    missing = _missing(columns, (row for rows in rows_of for row in rows))
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        needed = f"# devices.csv needs the {noun} {' and '.join(missing)} for these rows"
+        out.write(f"{needed}: {','.join([*columns, *missing])}\n")
+    for seen, rows in zip(waiting, rows_of, strict=True):
+        out.write(_told(seen, _row_of(devices, seen) == FOREIGN))
         if not rows:
-            out.write("# no row: neither a meter's register or power nor an air conditioner's mode or set-point\n")
+            out.write(f"# no row: {_why_none(seen)}\n")
         for row in rows:
             out.write(_line([row.get(column, "") for column in [*columns, *missing]]))
 
@@ -64,24 +69,47 @@ def _list(registry: Registry) -> None:
         sys.stdout.write(_line([getattr(device, column) for column in columns]))
 
 
+def _missing(columns: list[str], rows: Iterable[dict[str, str]]) -> list[str]:
+    """What devices.csv has no column for, of what these rows cannot do without."""
+    given = {column for row in rows for column, cell in row.items() if cell != _UNLESS_GIVEN.get(column, cell)}
+    return [column for column in _UNLESS_GIVEN if column in given and column not in columns]
+
+
 def _is_unmapped(devices: DeviceMap, seen: SeenUnmapped) -> bool:
     """Whether that is still so under today's configuration."""
-    known = [quantity for quantity in QUANTITIES if quantity in seen.unmapped.values]
-    return any(
-        devices.row(seen.unmapped.source, seen.unmapped.source_id, quantity, "") == UNMAPPED for quantity in known
-    )
+    return bool(seen.unmapped.values) and _row_of(devices, seen) in (UNMAPPED, FOREIGN)
 
 
-def _told(seen: SeenUnmapped) -> str:
+def _row_of(devices: DeviceMap, seen: SeenUnmapped) -> int:
+    """Whether an id is nobody's or another gateway's does not depend on the quantity."""
+    quantity = next(quantity for quantity in QUANTITIES if quantity in seen.unmapped.values)
+    return devices.row(seen.unmapped.source, seen.unmapped.source_id, quantity, "")
+
+
+def _why_none(seen: SeenUnmapped) -> str:
+    if _has_control(seen.unmapped.source_id):
+        return f"the id has characters that cannot be shown: {seen.unmapped.source_id!a}"
+    return "neither a meter's register or power nor an air conditioner's mode or set-point"
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(character).startswith("C") for character in text)
+
+
+def _told(seen: SeenUnmapped, is_foreign: bool) -> str:
     unmapped = seen.unmapped
     values = ", ".join(f"{quantity} {value:.10g}" for quantity, value in unmapped.values.items())
     last = dt.datetime.fromtimestamp(unmapped.seen_ms // 1000, dt.UTC).isoformat().replace("+00:00", "Z")
     text = f"# {unmapped.source}, last seen {last} on {unmapped.topic}: {values}"
+    if is_foreign:
+        text += " (another gateway has a device of this id)"
     return "".join(character if character.isprintable() else "?" for character in text) + "\n"
 
 
 def _rows(seen: SeenUnmapped, building: str, taken: set[str]) -> Iterator[dict[str, str]]:
     """One for each device that the values speak of: a meter of electricity, of each medium, an air conditioner."""
+    if _has_control(seen.unmapped.source_id):  # a terminal would do what they say
+        return
     quantities = [cast("Measured", quantity) for quantity in seen.unmapped.values]
     electricity = [quantity for quantity in quantities if not MONITORED[quantity][1] and claims(quantity, "total")]
     if electricity:

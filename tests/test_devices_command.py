@@ -9,6 +9,7 @@ import pytest
 from monitor.cli import main
 from monitor.config import load_registry
 from monitor.decoders.mapping import UNMAPPED, DeviceMap
+from monitor.store import schema
 from monitor.store.source_memory import SourceMemory, Unmapped
 
 SEEN_MS = 1_782_638_100_000
@@ -89,6 +90,58 @@ def test_a_header_without_the_column_is_told(capsys: pytest.CaptureFixture[str],
     assert lines[0] == "# devices.csv needs the column source_id for these rows: id,building,kind,source_id"
     assert lines[2] == "plug,hall,meter,plug"
     assert listed(capsys, config, "--unmapped")[2] == "plug,?,meter,plug"
+
+
+def test_a_header_without_what_makes_a_row_mean_its_device_is_told(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    (config / "devices.csv").write_text("id,building,kind,source_id\nm1,school,meter,\n")
+    note(tmp_path, Unmapped("radio", "w", "t", SEEN_MS, {"water_m3": 6.0}))
+    lines = listed(capsys, config, "--unmapped")
+    assert lines[0] == "# devices.csv needs the column item for these rows: id,building,kind,source_id,item"
+    assert lines[2:] == ["w,school,meter,w,water"]
+    note(tmp_path, Unmapped("radio", "p", "t", SEEN_MS, {"power_kw": 6.0}))
+    lines = listed(capsys, config, "--unmapped")
+    assert lines[0].startswith("# devices.csv needs the columns item and source for these rows: ")
+    assert [line for line in lines if line[0] != "#"] == [
+        "p,school,meter,p,total,power",
+        "w,school,meter,w,water,register",
+    ]
+
+
+def test_the_same_id_at_another_gateway_is_offered(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    with (config / "devices.csv").open("a") as file:
+        file.write("1,school,meter,total,register,east,1,,100\n")
+    note(tmp_path, Unmapped("west", "1", "west/1", SEEN_MS, {"register": 6.0}))
+    told, row = listed(capsys, config, "--unmapped")
+    assert told.endswith("(another gateway has a device of this id)")
+    assert row == "1-2,school,meter,total,register,west,1,,"
+    with (config / "devices.csv").open("a") as file:
+        file.write(f"{row}\n")
+    assert main(["check", "--config", str(config)]) == 0
+    capsys.readouterr()
+    assert listed(capsys, config, "--unmapped") == ["every id that was seen has a device"]
+
+
+def test_ids_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
+    note(tmp_path, Unmapped("plugs", "m\x1b[2J", "t", SEEN_MS, {"register": 6.0}))
+    lines = listed(capsys, config, "--unmapped")
+    assert lines[1] == r"# no row: the id has characters that cannot be shown: 'm\x1b[2J'"
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_file_of_an_earlier_version_is_told(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        schema.connect(tmp_path / "state" / "monitor.sqlite").close()
+    assert main(["devices", "--config", str(config), "--unmapped"]) == 1
+    assert "earlier version" in capsys.readouterr().err
+    note(tmp_path)
+    assert listed(capsys, config, "--unmapped") == ["every id that was seen has a device"]
 
 
 def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str], config: Path) -> None:

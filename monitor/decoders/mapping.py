@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from monitor.registry import MEDIA, Device, Registry
 
 __all__ = [
     "FOREIGN",
+    "MAX_ID_CHARS",
     "METERED",
     "MONITORED",
     "NOT_MONITORED",
@@ -59,6 +60,8 @@ FOREIGN = -2
 NOT_MONITORED = -3
 """The devices that have it do not want this value."""
 _CACHED = 200_000
+MAX_ID_CHARS = 1000
+"""A longer id, or name of a value, is nobody's: who looks for it remembers nothing of it."""
 _DECIMALS = 9
 _LARGEST_ROUNDED = 9e6
 """With so many decimals it has as many digits as a double holds."""
@@ -68,6 +71,7 @@ class _Candidate(NamedTuple):
     row: int
     device: Device
     fields: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
 
 
 class DeviceMap:
@@ -77,7 +81,9 @@ class DeviceMap:
         self._candidates: dict[str, list[_Candidate]] = {}
         for row, device in enumerate(registry.devices):
             known_as = device.source_id or device.id
-            self._candidates.setdefault(known_as, []).append(_Candidate(row, device, fields_of(device)))
+            fields = fields_of(device)
+            candidate = _Candidate(row, device, fields, tuple(map(_pattern, fields)))
+            self._candidates.setdefault(known_as, []).append(candidate)
         self._found: dict[tuple[str, str, Measured, str], int] = {}
 
     def row(self, source: str, source_id: str, quantity: Measured, name: str) -> int:
@@ -85,13 +91,16 @@ class DeviceMap:
         key = source, source_id, quantity, name
         row = self._found.get(key)
         if row is None:
+            if len(source_id) + len(name) > MAX_ID_CHARS:
+                return self._look_up(source, source_id, quantity, name)
             if len(self._found) >= _CACHED:
                 self._found.clear()
             row = self._found[key] = self._look_up(source, source_id, quantity, name)
         return row
 
     def _look_up(self, source: str, source_id: str, quantity: Measured, name: str) -> int:
-        known = self._candidates.get(source_id)
+        # Cells of devices.csv have no blanks at their ends.
+        known = self._candidates.get(source_id) or self._candidates.get(source_id.strip())
         if not known:
             return UNMAPPED
         mine = [each for each in known if each.device.gateway in ("", source)]
@@ -100,7 +109,7 @@ class DeviceMap:
         is_ac = MONITORED[quantity][1]
         fitting = [each for each in mine if (each.device.kind == "ac") == is_ac]
         for each in fitting:
-            if any(fnmatchcase(name, field) or field == quantity for field in each.fields):
+            if quantity in each.fields or any(pattern.fullmatch(name) for pattern in each.patterns):
                 return each.row
         for each in fitting:
             if not each.fields and (is_ac or claims(quantity, each.device.item)):
@@ -126,6 +135,11 @@ def nearest_decimal(values: NDArray[np.float64]) -> NDArray[np.float64]:
     values of nine million and more, stay as they are."""
     rounded = np.round(np.clip(values, -_LARGEST_ROUNDED, _LARGEST_ROUNDED), _DECIMALS)
     return np.where(np.abs(rounded - values) <= 2 * np.spacing(np.abs(values)), rounded, values)
+
+
+def _pattern(field: str) -> re.Pattern[str]:
+    """`*` stands for anything and all else for itself: names like `power[1]` are usual."""
+    return re.compile(".*".join(map(re.escape, field.split("*"))), re.DOTALL)
 
 
 def arrival_ms(message: Message) -> int | None:

@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.decoders.decoded import Decoded, Limits, Memory, Outgoing, UnmappedId
-from monitor.decoders.mapping import FOREIGN, MONITORED, NOT_MONITORED, DeviceMap, arrival_ms, nearest_decimal
+from monitor.decoders.mapping import (
+    FOREIGN,
+    MAX_ID_CHARS,
+    MONITORED,
+    NOT_MONITORED,
+    DeviceMap,
+    arrival_ms,
+    nearest_decimal,
+)
 from monitor.decoders.native import NativeDecoder
 from monitor.decoders.payloads import shown
 from monitor.decoders.rejections import Rejections
-from monitor.decoders.sources import Source, SourceReader, topic_matches
+from monitor.decoders.sources import MAX_TOPIC_CHARS, Source, SourceReader, topic_matches
 from monitor.decoders.state import SourceState
 from monitor.decoders.unmapped import UnmappedLog
 from monitor.decoders.values import Found, Measured, Value
@@ -66,6 +74,8 @@ class Sources:
         try:
             return self._by_topic[key]
         except KeyError:
+            if len(message.topic) > MAX_TOPIC_CHARS:  # as formats do, which remember topics
+                return self._choose(*key)
             if len(self._by_topic) >= _TOPICS_CACHED:
                 self._by_topic.clear()
             reader = self._by_topic[key] = self._choose(*key)
@@ -173,6 +183,7 @@ class SourceDecoder:
         row_of = self._devices.row
         arrived_ms = arrival_ms(message)
         unmapped: dict[str, dict[Measured, float]] = {}
+        foreign: set[str] = set()
         for value in found.values:
             source_id, quantity, measured, ts_ms, name = value
             row = row_of(source, source_id, quantity, name)
@@ -190,16 +201,24 @@ class SourceDecoder:
                 rows.of.append(value)
             elif row == NOT_MONITORED:
                 ignored["not_monitored"] += 1
-            elif row == FOREIGN:
-                if not bad.full(number, "foreign_device"):
-                    bad.add(number, "foreign_device", f"{shown(source_id)} is registered to another gateway")
+            elif len(source_id) > MAX_ID_CHARS:
+                if not bad.full(number, "malformed"):
+                    bad.add(number, "malformed", f"an id of {len(source_id)} characters, most are {MAX_ID_CHARS}")
             else:
+                # One of another gateway's may be another device that bears the same number: somebody has to look.
+                if row == FOREIGN:
+                    foreign.add(source_id)
                 unmapped.setdefault(source_id, {})[quantity] = measured
         for source_id, values in unmapped.items():
             log = self._sources.unmapped
-            if log.is_new(source, source_id, message.received_ms) and not bad.full(number, "unknown_device"):
-                hint = "no device has this source_id; see meter-monitor devices --unmapped"
-                bad.add(number, "unknown_device", f"{shown(source_id)}: {hint}")
+            reason, what = (
+                ("foreign_device", "is registered to another gateway")
+                if source_id in foreign
+                else ("unknown_device", "no device has this source_id")
+            )
+            if log.is_new(source, source_id, message.received_ms):
+                if not bad.full(number, reason):
+                    bad.add(number, reason, f"{shown(source_id)}: {what}; see meter-monitor devices --unmapped")
             else:
                 ignored["unmapped"] += len(values)
             if log.is_due(source, source_id, message.received_ms) or (source, source_id) in seen:

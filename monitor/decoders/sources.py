@@ -37,16 +37,19 @@ class IdRule:
         if self.topic:
             levels = message.topic.split("/")
             try:
-                return "/".join(levels[level - 1 if level > 0 else level] for level in self.topic)
+                topic_id = "/".join(levels[level - 1 if level > 0 else level] for level in self.topic)
             except IndexError:
                 raise UnreadableError(f"topic of {len(levels)} levels, the id is at {self.topic}", "no_id") from None
+            if not topic_id.strip():
+                raise UnreadableError(f"the topic's level at {self.topic} is empty", "no_id")
+            return topic_id
         found: Any = read_json(message.payload)
         for step in self.path:
             try:
                 found = found[step]
             except (KeyError, IndexError, TypeError):
                 raise UnreadableError(f"no id at {step!r} of {self.path}", "no_id") from None
-        if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        if isinstance(found, bool) or not isinstance(found, str | int) or not str(found).strip():
             raise UnreadableError(f"no id at {self.path}", "no_id")
         return str(found)
 

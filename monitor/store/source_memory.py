@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.errors import StoreError
 from monitor.store.schema import connect, storable, transaction, translated
 
 __all__ = ["MAX_UNMAPPED", "SeenUnmapped", "SourceMemory", "Unmapped", "read_unmapped"]
@@ -118,6 +119,10 @@ def read_unmapped(path: Path) -> list[SeenUnmapped]:
     db = connect(path, read_only=True)
     try:
         with translated(path, "read unmapped ids"):
+            (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'unmapped'").fetchone()
+            if not tables:
+                found = f"{path}: was written by an earlier version, which noted no unmapped ids"
+                raise StoreError(f"{found}; start the monitor of this version first", kind="schema", retryable=False)
             rows = db.execute(
                 'SELECT source, source_id, topic, first_ms, last_ms, "values" FROM unmapped ORDER BY source, source_id'
             ).fetchall()

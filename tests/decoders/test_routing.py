@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, decode_all
-from monitor.decoders.mapping import nearest_decimal
+from monitor.decoders.mapping import NOT_MONITORED, DeviceMap, nearest_decimal
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.decoders.sources import IdRule, Source, topic_matches
@@ -154,6 +154,38 @@ def test_a_device_of_another_gateway_is_not_believed() -> None:
     assert len(decoder(of, things()).decode([telemetry("m", energy_kwh=4)]).columns) == 1
 
 
+def test_a_device_of_another_gateway_is_quarantined_once_a_period_and_noted() -> None:
+    decode = decoder(registry(meter("m", source_id="1", gateway="other")), things()).decode
+    found = decode([telemetry("1", energy_kwh=4), telemetry("1", energy_kwh=5)])
+    assert [reject.reason for reject in found.rejects] == ["foreign_device"]
+    assert [(each.source, each.source_id) for each in found.memory.unmapped] == [("tb", "1")]
+    assert decode([telemetry("1", energy_kwh=6)]).rejects == []
+
+
+def test_fields_are_taken_literally_but_for_the_star() -> None:
+    of = registry(meter("one", source_id="p", field="power[1]"), meter("two", source_id="p", field="a?;*[2]"))
+    devices = DeviceMap(of)
+    found = [devices.row("tb", "p", "power_kw", name) for name in ("power[1]", "power1", "ab", "a?", "power[2]")]
+    assert found == [0, NOT_MONITORED, NOT_MONITORED, 1, 1]
+
+
+def test_blanks_around_an_id_are_none_of_it() -> None:
+    of = registry(meter("m", source_id="meter 1"))
+    assert len(decoder(of, things()).decode([telemetry(" meter 1", energy_kwh=4)]).columns) == 1
+
+
+def test_long_ids_and_topics_are_not_remembered() -> None:
+    of = registry(meter("m"))
+    plain = Source("plain", "mapper", ("plain",), id=IdRule(path=("long",)))
+    sources = Sources([plain, Source("native", "native", ("#",))], Limits())
+    reading = {"energy_kwh": 4, "long": "x" * 100_000}
+    batch = [message("plain", json.dumps(reading)), message("x/" * 20_000, "{}")]
+    found = SourceDecoder(of, Limits(), sources).decode(batch)
+    assert "an id of 100000 characters, most are 1000" in [reject.detail for reject in found.rejects]
+    assert found.memory.unmapped == []
+    assert [topic for _, topic in sources._by_topic] == ["plain"]
+
+
 def test_two_sources_may_have_the_same_id() -> None:
     of = registry(meter("m1", source_id="1", gateway="tb"), meter("m2", source_id="1", gateway="tb2"))
     second = Source("tb2", "thingsboard_gateway", ("other",))
@@ -210,6 +242,10 @@ def test_id_and_scale_of_the_source_come_first() -> None:
     for wanted, rule in cases.items():
         found = decoder(of, things(id=rule, scale={"register": 1000.0})).decode(batch)
         assert [(row[1], row[3]) for row in rows(found, of)] == [(wanted, 4000.0)], wanted
+    plain = Source("plain", "mapper", ("v1/#",), id=IdRule(topic=(2,)))
+    found = decoder(of, plain).decode([message(f"v1/{level}/x", '{"energy_kwh": 4}') for level in ("one", "")])
+    assert [row[1] for row in rows(found, of)] == ["one"]
+    assert [reject.reason for reject in found.rejects] == ["no_id"]
     for rule in (IdRule(topic=(9,)), IdRule(path=("no",)), IdRule(path=("x", "y"))):
         found = decoder(of, things(id=rule)).decode(batch)
         assert [reject.reason for reject in found.rejects] == ["no_id"]
