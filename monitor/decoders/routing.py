@@ -221,10 +221,11 @@ class SourceDecoder:
                     bad.add(number, reason, f"{shown(source_id)}: {what}; see meter-monitor devices --unmapped")
             else:
                 ignored["unmapped"] += len(values)
-            if log.is_due(source, source_id, message.received_ms) or (source, source_id) in seen:
-                seen[source, source_id] = UnmappedId(
-                    source, source_id, message.topic, message.received_ms, {k: float(v) for k, v in values.items()}
-                )
+            before = seen.get((source, source_id))
+            if log.is_due(source, source_id, values, message.received_ms) or before is not None:
+                last: dict[str, float] = dict(before.values) if before is not None else {}
+                last.update((quantity, float(measured)) for quantity, measured in values.items())
+                seen[source, source_id] = UnmappedId(source, source_id, message.topic, message.received_ms, last)
 
     def _judged(
         self, rows: _Rows, messages: Sequence[Message], bad: Rejections

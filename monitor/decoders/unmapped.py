@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 __all__ = ["UnmappedLog"]
 
@@ -11,6 +12,7 @@ PERIOD_MS = 86_400_000
 NOTE_EVERY_MS = 10_000
 """Its last value is noted again after this time."""
 _KEPT = 20_000
+K = TypeVar("K", bound=Hashable)
 
 
 class UnmappedLog:
@@ -19,18 +21,21 @@ class UnmappedLog:
     def __init__(self, quarantined_ms: Mapping[tuple[str, str], int] | None = None) -> None:
         """quarantined_ms: by source and id, what is known from before."""
         self._quarantined = dict(quarantined_ms or {})
-        self._noted: dict[tuple[str, str], int] = {}
+        self._noted: dict[tuple[str, str, frozenset[str]], int] = {}
 
     def is_new(self, source: str, source_id: str, now_ms: int) -> bool:
         """Whether it is time to quarantine the id; then the period begins."""
         return _is_due(self._quarantined, (source, source_id), now_ms, PERIOD_MS)
 
-    def is_due(self, source: str, source_id: str, now_ms: int) -> bool:
-        """Whether it is time to note its last value."""
-        return _is_due(self._noted, (source, source_id), now_ms, NOTE_EVERY_MS)
+    def is_due(self, source: str, source_id: str, quantities: Iterable[str], now_ms: int) -> bool:
+        """Whether it is time to note its last values of these quantities.
+
+        Each set of them has a time of its own: gateways that send one value a message send the others at once after it.
+        """
+        return _is_due(self._noted, (source, source_id, frozenset(quantities)), now_ms, NOTE_EVERY_MS)
 
 
-def _is_due(last: dict[tuple[str, str], int], key: tuple[str, str], now_ms: int, every_ms: int) -> bool:
+def _is_due(last: dict[K, int], key: K, now_ms: int, every_ms: int) -> bool:
     before = last.get(key)
     if before is not None and 0 <= now_ms - before < every_ms:
         return False

@@ -213,6 +213,15 @@ def test_an_unmapped_id_is_quarantined_once_a_period_and_noted() -> None:
     assert dict(later.memory.unmapped[0].values) == {"register": 7.0}
 
 
+def test_an_unmapped_id_is_noted_with_all_values_of_gateways_that_send_them_one_by_one() -> None:
+    decode = decoder(registry(meter("m")), things()).decode
+    first = decode([telemetry("new", energy_kwh=4), telemetry("new", power_w=5)])
+    assert [dict(each.values) for each in first.memory.unmapped] == [{"register": 4.0, "power_kw": 0.005}]
+    alone = decode([telemetry("new", room_temp=21)])
+    assert [dict(each.values) for each in alone.memory.unmapped] == [{"room_c": 21.0}]
+    assert decode([telemetry("new", power_w=6)]).memory.is_empty
+
+
 def test_values_are_judged_like_native_ones() -> None:
     of = registry(meter("m"))
     far = telemetry("m", energy_kwh=4)._replace(received_ms=NOW_MS - 601_000)
