@@ -208,7 +208,13 @@ ERRORS = [
     (f"{SOURCE}    format: homie\n  - {{name: a, topics: [b], format: esphome}}\n", 1, "two sources have the name"),
     ("brokers:\n  - topics: a\n", 2, "brokers[1].topics"),
     ("brokers:\n  - share_group: a/b\n", 2, "without /, + and #"),
-    ("brokers:\n  - client_id: 12\n", 2, "found '12', expected a valid string"),
+    ("brokers:\n  - client_id: 12\n", 2, "found '12', expected a valid string, as it is in quotes"),
+    (
+        f"{SOURCE}    format: homie\n    fields: {{a: {{quantity: on}}}}\n",
+        5,
+        "found 'on', expected a valid string, as it",
+    ),
+    ("sources:\n  - {name: a, format: homie}\n", 2, "sources[1].topics: missing"),
     ("brokers:\n  - receive_maximum: 0\n", 2, "greater than or equal to 1"),
     ("brokers:\n  - ca_file: x\n", 2, "no effect with mqtt://"),
     ("brokers:\n  - url: mqtts://x\n    cert_file: x\n", 2, "belong together"),
@@ -238,6 +244,13 @@ def test_errors(tmp_path: Path, text: str, line: int, found: str) -> None:
 def test_every_error_at_once(tmp_path: Path) -> None:
     problems = errors(tmp_path, "foo: 1\nsettle_s: -1\nlog: {level: 1}\nbrokers:\n  - url: x\n    keepalive_s: 0\n")
     assert len(problems) == 5
+    sources = "sources:\n  - {name: a, format: homey, topics: [a], broker: b}\n  - {name: b, format: homie}\n"
+    problems = errors(tmp_path, f"{sources}  - {{name: c, format: homie, topics: [c], timezone: Mars}}\n")
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "monitor.yaml:3 sources[2].topics",
+        "monitor.yaml:2 sources[1].format",
+        "monitor.yaml:4 sources[3].timezone",
+    ]
 
 
 def test_an_alias_that_holds_itself_is_an_error(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def load_settings(config_dir: Path, env: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         # Pydantic's text may repeat what it found, so each is worded anew.
         findings.problems += [_problem(found, node) for found in error.errors(include_url=False)]
+        findings.problems += _wrong_with_readable_sources(plain, node)
     findings.problems += _missing_files(settings, env, node)
     findings.problems += [_placed(node, wrong.place, wrong.text) for wrong in wrong_with_sources(settings)]
     findings.raise_errors()
@@ -119,6 +120,22 @@ def _resolved(settings: Settings, config_dir: Path) -> Settings:
     )
 
 
+def _wrong_with_readable_sources(plain: Any, root: yaml.Node) -> list[Problem]:
+    """What is wrong with those sources that fit the schema, where something else does not: nobody mends twice."""
+    entries = plain.get("sources") if isinstance(plain, dict) else None
+    problems: list[Problem] = []
+    for row, entry in enumerate(entries if isinstance(entries, list) else ()):
+        # Brokers may be what is wrong, so none is asked for.
+        alone = {key: value for key, value in entry.items() if key != "broker"} if isinstance(entry, dict) else entry
+        try:
+            settings = Settings.model_validate({"sources": [alone]})
+        except ValidationError:
+            continue
+        for wrong in wrong_with_sources(settings):
+            problems.append(_placed(root, ("sources", row, *wrong.place[2:]), wrong.text))
+    return problems
+
+
 def _missing_files(settings: Settings, env: Mapping[str, str], root: yaml.Node) -> list[Problem]:
     """Certificates that cannot be read and secrets that are not there."""
     problems: list[Problem] = []
@@ -155,10 +172,15 @@ def _problem(error: Any, root: yaml.Node) -> Problem:
         if any(word in key for word in _SECRET_WORDS) and f"{key}_env" in fields:
             return _placed(root, place, f"secrets are not written here; use {key}_env or {key}_file")
         return _placed(root, place, f"unknown key; expected one of {', '.join(fields)}{nearest(key, fields)}")
+    if error["type"] == "missing":
+        return _placed(root, place, "missing, and there is no default; add it")
     expected = str(error["msg"]).replace("Input should be ", "expected ").replace("String should", "the text should")
     if error["type"] == "path_type":
         expected = "expected a path"
-    found = kind_of(_walk(root, place)[0])
+    at = _walk(root, place)[0]
+    if error["type"] == "string_type" and isinstance(at, yaml.ScalarNode) and not is_null(at):
+        expected += ", as it is in quotes (YAML reads on, off, yes, no and numbers as something else)"
+    found = kind_of(at)
     return _placed(
         root, place, expected if any(word in key for word in _SECRET_WORDS) else f"found {found}, {expected}"
     )
