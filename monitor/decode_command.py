@@ -15,7 +15,7 @@ from monitor.config.sources import sources_of
 from monitor.decoders.decoded import Limits
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import Options
-from monitor.decoders.sources import Source
+from monitor.decoders.sources import Source, topic_matches
 from monitor.decoders.times import epoch_ms, iso_ms
 from monitor.decoders.trial import Trial
 from monitor.decoders.values import UnreadableError
@@ -45,6 +45,12 @@ def decode_command(options: DecodeOptions, env: Mapping[str, str], now_ms: int) 
     messages = list(_messages(options, now_ms))
     trial = Trial(source, limits)
     for message in messages:
+        if options.source is not None and not any(topic_matches(message.topic, topic) for topic in source.topics):
+            wanted = ", ".join(source.topics)
+            sys.stderr.write(
+                f"meter-monitor: warning: {message.topic!r} fits none of the topics of {source.name} ({wanted}): the "
+                "monitor would not read it as this source\n"
+            )
         for line in trial.read(message):
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
 

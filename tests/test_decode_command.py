@@ -108,6 +108,18 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], payload: Path, arguments:
     assert found in refused(capsys, *(str(payload) if each == "FILE" else each for each in arguments))
 
 
+def test_a_topic_that_is_not_the_sources_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, payload: Path
+) -> None:
+    (tmp_path / "monitor.yaml").write_text(CONFIG)
+    for topic, warnings in (("plain/M", 0), ("plains/M", 1)):
+        command = ["decode", "--source", "plain", "--config", str(tmp_path), "--topic", topic, str(payload)]
+        assert main(command) == 0
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == warnings
+        assert all("'plains/M' fits none of the topics of plain (plain/+)" in line for line in told)
+
+
 def test_a_pipe_that_closes_is_no_traceback(payload: Path) -> None:
     command = [sys.executable, "-m", "monitor", "decode", "--format", "native", "--topic", "a/b/c", str(payload)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
