@@ -20,7 +20,7 @@ from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, text_of
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError
-from monitor.decoders.values import Found
+from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
 __all__ = ["Mapper", "check"]
@@ -72,7 +72,15 @@ class Mapper:
         plan = self._plan
         trails: Iterable[Trail]
         if plan.payload == "json":
-            trails = self._trails(plan.read_json(payload), found)
+            try:
+                document = plan.read_json(payload)
+            except UnreadableError as error:
+                if payload.lstrip()[:1] in (b"{", b"["):
+                    raise
+                raise UnreadableError(
+                    f"{error.detail}; where it is CSV or one value, say so in options: payload"
+                ) from None
+            trails = self._trails(document, found)
         elif plan.payload == "csv":
             trails = ((element,) for element in plan.table.elements(payload, found))
         else:

@@ -72,6 +72,14 @@ def test_a_bad_path_names_the_character(text: str, position: int) -> None:
         parse(text)
 
 
+def test_csv_that_was_not_said_to_be_is_told_how_to_say_it() -> None:
+    mapper = Mapper(Options(), SourceState())
+    for payload, is_told in ((b"Date;Meter\n28.06.2026;Z1\n", True), (b'{"energy_kwh": 5', False)):
+        with pytest.raises(UnreadableError, match="no JSON") as raised:
+            mapper.read(Message("logger", payload, False, 0, "main"), Found(SourceState()))
+        assert ("options: payload" in raised.value.detail) == is_told
+
+
 @pytest.mark.parametrize(
     ("more", "where", "text"),
     [
