@@ -107,8 +107,8 @@ class ObisJson:
             self.take(body, message, found)
 
     def _take_usual(self, body: dict[str, Any], found: Found) -> bool:
-        """What the Austrian adapter sends, without the detours of `take`; False: it is something else. By a plan for its
-        names it takes 7.8 µs for seven codes, name by name it was 12."""
+        """What the Austrian adapter sends, without the detours of `take`; False: it is something else. By a plan for
+        its names it takes 7.8 µs for seven codes, name by name it was 12."""
         names = tuple(body)
         plan = self._plans.get(names) or self._plan(names)
         if plan is None:
