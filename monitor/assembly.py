@@ -150,6 +150,7 @@ async def open_service(
         stack.callback(quarantine.close)
         source_memory = SourceMemory(settings.sqlite_path)
         stack.callback(source_memory.close)
+        source_memory.keep_only([source.name for source in settings.sources])
         outbox = writer = None
         if influx is not None:
             outbox = Outbox(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +56,17 @@ class SourceMemory:
             ):
                 found.setdefault(source, {})[key] = value
         return found
+
+    def keep_only(self, sources: Collection[str]) -> None:
+        """Forget all others. What stands for a source that is gone would never be changed or evicted, and were it named
+        again in a year, it would go on with registers and births of today. Raises StoreError."""
+        names = json.dumps(list(sources))
+        with self._lock, translated(self._path, "forget sources that are gone"), transaction(self._db):
+            for table in ("source_state", "unmapped"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE source NOT IN (SELECT value FROM json_each(?))",
+                    (names,),
+                )
 
     def last_seen(self) -> dict[tuple[str, str], int]:
         """When each unmapped id, by source and id, was seen last [UTC ms]. Raises StoreError."""

@@ -188,17 +188,23 @@ def test_many_makes_on_one_broker(tmp_path: Path) -> None:
                 publisher.publish(topic, payload)
             publisher.settle()
         monitor.until(lambda: energy(monitor) == expected(KILLED_AFTER), "the first half adds up")
+        # The value that the broker had kept, which comes before its unit or after it, is no reading.
+        kept = ("waits_for_meta", "retained_without_time")
+        assert sum(monitor.metric("readings_total", outcome=outcome) for outcome in kept) == 1
         broker.save()
         monitor.kill()
         monitor.start()
         for step in range(KILLED_AFTER + 1, STEPS + 1):
             for topic, payload in step_messages(start_ms + step * QUARTER_MS, step):
                 publisher.publish(topic, payload)
-        publisher.publish(control, "56.0")
         publisher.settle()
         monitor.until(lambda: energy(monitor) == expected(STEPS), "all of it adds up")
-        # what the broker had kept was no reading; what came fresh is one
-        monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") > 0, "counted")
+        # What comes fresh of the wired meter is one, in the unit that the broker had kept.
+        accepted = monitor.metric("readings_total", outcome="accepted")
+        assert monitor.number("SELECT COUNT(*) FROM intervals WHERE item = 'wired'") == 0
+        publisher.publish(control, "56.0")
+        publisher.settle()
+        monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == accepted + 1, "it is read")
         events = monitor.rows("SELECT rule, device, start_ms FROM events WHERE state <> 'withdrawn'")
         assert events == [("ac_cool_setpoint", "unit", start_ms)]
         assert monitor.rows("SELECT reason, detail FROM quarantine") == []

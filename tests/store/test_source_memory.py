@@ -47,6 +47,18 @@ def test_a_change_does_not_read_all_that_is_remembered(tmp_path: Path) -> None:
     memory.close()
 
 
+def test_sources_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    memory.save({"gw": {"1": b"x"}, "b'": {"1": b"y"}, "gone": {"1": b"z"}}, [seen("m", 1, register=1.0)])
+    memory.keep_only(["gw", "b'"])
+    assert list(memory.state()) == ["b'", "gw"]
+    assert list(memory.last_seen()) == [("gw", "m")]
+    memory.keep_only([])
+    assert memory.state() == {}
+    assert memory.last_seen() == {}
+    memory.close()
+
+
 def test_keys_may_be_any_text(tmp_path: Path) -> None:
     memory = SourceMemory(tmp_path / "monitor.sqlite")
     memory.save({"a": {"\ud800": b"x", "'\"\n": b"y"}}, [seen("\udfff", 1, register=float("inf"))])
