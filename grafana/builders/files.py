@@ -11,6 +11,7 @@ from grafana.builders.ac_compliance import ac_compliance
 from grafana.builders.board import Board
 from grafana.builders.building import building
 from grafana.builders.data_quality import data_quality
+from grafana.builders.operations import operations
 from grafana.builders.overview import overview
 from grafana.builders.peak_hours import peak_hours
 from grafana.builders.provisioning import provisioning
@@ -26,6 +27,7 @@ DASHBOARDS: dict[str, Callable[[Words], Board]] = {
     "3-ac-compliance": ac_compliance,
     "4-peak-hours": peak_hours,
     "5-data-quality": data_quality,
+    "6-operations": operations,
 }
 """File name to builder, in the order of the dashboards."""
 

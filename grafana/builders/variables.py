@@ -6,9 +6,10 @@ from grafana_foundation_sdk.builders.dashboard import QueryVariable
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
 from grafana.builders.influx import INFLUX, ORG_LEVELS, in_org
+from grafana.builders.prometheus import MONITOR, PROMETHEUS
 from grafana.builders.texts import Words
 
-__all__ = ["building_variable", "item_variable", "org_variables"]
+__all__ = ["broker_variable", "building_variable", "instance_variable", "item_variable", "org_variables"]
 
 _MEASUREMENT = "consumption_day"
 """Every building with a meter is in it, and it has the fewest points."""
@@ -60,3 +61,14 @@ def building_variable(words: Words, *, one: bool = False) -> QueryVariable:
 def item_variable(words: Words) -> QueryVariable:
     query = f'SHOW TAG VALUES FROM "{_MEASUREMENT}" WITH KEY = "item" WHERE "building" =~ /^(${{building:regex}})$/'
     return _query("item", words.of("common.variables")("item"), query)
+
+
+def instance_variable(words: Words) -> QueryVariable:
+    """Which monitor, where Prometheus scrapes several."""
+    query = f"label_values(meter_monitor_build_info{{{MONITOR}}}, instance)"
+    return _query("instance", words.of("common.variables")("instance"), query).datasource(PROMETHEUS)
+
+
+def broker_variable(words: Words) -> QueryVariable:
+    query = f'label_values(meter_monitor_connected{{{MONITOR}, instance=~"${{instance}}"}}, broker)'
+    return _query("broker", words.of("common.variables")("broker"), query).datasource(PROMETHEUS)
