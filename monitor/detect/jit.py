@@ -45,8 +45,6 @@ if not os.environ.get("NUMBA_CACHE_DIR"):
     numba.config.CACHE_DIR = str(  # type: ignore[attr-defined]  # numba fills its config at run time
         cache_directory(Path(__file__).parent, dict(os.environ))
     )
-elif Path(os.environ["NUMBA_CACHE_DIR"]).is_dir() and not os.access(os.environ["NUMBA_CACHE_DIR"], os.W_OK):
-    numba.config.CACHE_LOCATOR_CLASSES = "monitor.detect.read_only_cache.ReadOnlyCacheLocator"  # type: ignore[attr-defined]  # as above
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

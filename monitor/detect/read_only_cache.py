@@ -16,7 +16,7 @@ __all__ = ["ReadOnlyCacheLocator"]
 
 
 class ReadOnlyCacheLocator(UserProvidedCacheLocator):
-    """Named in Numba's configuration by `monitor.detect.jit`."""
+    """Named by NUMBA_CACHE_LOCATOR_CLASSES, which Numba reads whoever of us compiles first."""
 
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Self | None:
