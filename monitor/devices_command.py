@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,12 +17,17 @@ from monitor.decoders.mapping import FOREIGN, MONITORED, UNMAPPED, DeviceMap, cl
 from monitor.decoders.values import QUANTITIES, Measured
 from monitor.errors import InputError
 from monitor.registry import Registry
+from monitor.store.quarantine import read_refused
 from monitor.store.source_memory import SeenUnmapped, read_unmapped
 
 __all__ = ["devices_command"]
 
 _UNLESS_GIVEN = {"source_id": "", "item": "total", "source": "register", "field": ""}
 """Columns without which a row would mean another device, and the cell that is as good as none."""
+_REFUSED_MS = 86_400_000
+"""What was quarantined so long ago at most is told with the ids: it may be why one is not among them."""
+_ABOUT_IDS = ("unknown_device", "foreign_device")
+"""Reasons of what is listed anyway."""
 _UNKNOWN = "?"
 """In place of a building that only the installer knows."""
 
@@ -41,13 +46,22 @@ def devices_command(config: Path, *, unmapped: bool, building: str | None, env: 
         raise InputError(f"{settings.sqlite_path}: is not there; has the monitor run with this configuration?")
     devices = DeviceMap(registry)
     waiting = [seen for seen in read_unmapped(settings.sqlite_path) if _is_unmapped(devices, seen)]
-    if not waiting:
+    if waiting:
+        if building is None:
+            building = registry.buildings[0].id if len(registry.buildings) == 1 else _UNKNOWN
+        _offer(devices, waiting, _header(config), building, set(registry.device_row))
+    else:
         out.write("every id that was seen has a device\n")
-        return
-    columns = _header(config)
-    if building is None:
-        building = registry.buildings[0].id if len(registry.buildings) == 1 else _UNKNOWN
-    taken = set(registry.device_row)
+    for refused in read_refused(settings.sqlite_path, now_ms - _REFUSED_MS):
+        if refused.reason not in _ABOUT_IDS:
+            last = f"the last {_time(refused.last_ms)} on {refused.topic}: {refused.detail}"
+            out.write(_comment(f"quarantined as {refused.reason} in the last day: {refused.times}, {last}"))
+
+
+def _offer(
+    devices: DeviceMap, waiting: Sequence[SeenUnmapped], columns: list[str], building: str, taken: set[str]
+) -> None:
+    out = sys.stdout
     rows_of = [list(_rows(seen, building, taken)) for seen in waiting]
     missing = _missing(columns, (row for rows in rows_of for row in rows))
     if missing:
@@ -99,11 +113,19 @@ def _has_control(text: str) -> bool:
 def _told(seen: SeenUnmapped, is_foreign: bool) -> str:
     unmapped = seen.unmapped
     values = ", ".join(f"{quantity} {value:.10g}" for quantity, value in unmapped.values.items())
-    last = dt.datetime.fromtimestamp(unmapped.seen_ms // 1000, dt.UTC).isoformat().replace("+00:00", "Z")
-    text = f"# {unmapped.source}, last seen {last} on {unmapped.topic}: {values}"
+    text = f"{unmapped.source}, last seen {_time(unmapped.seen_ms)} on {unmapped.topic}: {values}"
     if is_foreign:
         text += " (another gateway has a device of this id)"
-    return "".join(character if character.isprintable() else "?" for character in text) + "\n"
+    return _comment(text)
+
+
+def _time(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _comment(text: str) -> str:
+    """One line, whatever gateways have written into it."""
+    return "# " + "".join(character if character.isprintable() else "?" for character in text) + "\n"
 
 
 def _rows(seen: SeenUnmapped, building: str, taken: set[str]) -> Iterator[dict[str, str]]:

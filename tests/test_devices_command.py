@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from monitor.cli import main
 from monitor.config import load_registry
 from monitor.decoders.mapping import UNMAPPED, DeviceMap
 from monitor.store import schema
+from monitor.store.quarantine import Quarantine, QuarantineEntry
 from monitor.store.source_memory import SourceMemory, Unmapped
 
 SEEN_MS = 1_782_638_100_000
@@ -123,6 +125,26 @@ def test_the_same_id_at_another_gateway_is_offered(
     assert main(["check", "--config", str(config)]) == 0
     capsys.readouterr()
     assert listed(capsys, config, "--unmapped") == ["every id that was seen has a device"]
+
+
+def test_what_could_not_be_read_is_told_for_a_day(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    note(tmp_path)
+    now_ms = int(time.time() * 1000)
+    store = Quarantine(tmp_path / "state" / "monitor.sqlite", max_rows=100)
+    for age_ms, reason, detail in (
+        (90_000_000, "bad_time", "long ago"),
+        (2000, "no_timezone", "first"),
+        (1000, "no_timezone", "12:00 names\nno zone"),
+        (500, "unknown_device", "listed anyway"),
+    ):
+        store.add([QuarantineEntry(now_ms - age_ms, "tele/a", b"{}", reason, detail)])
+    store.close()
+    first, told = listed(capsys, config, "--unmapped")
+    assert first == "every id that was seen has a device"
+    assert told.startswith("# quarantined as no_timezone in the last day: 2, the last 2")
+    assert told.endswith("Z on tele/a: 12:00 names?no zone")
 
 
 def test_ids_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from monitor.store.schema import connect, storable, transaction, translated
 
-__all__ = ["PAYLOAD_BYTES", "Quarantine", "QuarantineEntry", "insert_entries"]
+__all__ = ["PAYLOAD_BYTES", "Quarantine", "QuarantineEntry", "Refused", "insert_entries", "read_refused"]
 
 PAYLOAD_BYTES = 4096
 """So much of a payload is kept."""
@@ -25,6 +25,17 @@ class QuarantineEntry(NamedTuple):
     payload: bytes
     reason: str
     detail: str = ""
+
+
+class Refused(NamedTuple):
+    """What was refused for one reason, of the newest rows."""
+
+    reason: str
+    times: int
+    last_ms: int
+    topic: str
+    """Of the last one, as is `detail`."""
+    detail: str
 
 
 class Quarantine:
@@ -72,6 +83,27 @@ class Quarantine:
         """Calling it again does nothing."""
         with self._lock:
             self._db.close()
+
+
+def read_refused(path: Path, since_ms: int, newest: int = 1000) -> list[Refused]:
+    """The newest rows that are not older than `since_ms` [UTC ms], by reason, in a file that a running monitor may be
+    writing; the most frequent first. Raises StoreError.
+
+    Only the newest are looked at, for reasons lie behind payloads: 100,000 rows would be 400 MB to read.
+    """
+    db = connect(path, read_only=True)
+    try:
+        with translated(path, "read quarantine"):
+            # With MAX() alone, SQLite takes the other columns from the row that has it.
+            rows = db.execute(
+                "SELECT MAX(id), reason, COUNT(*), time_ms, topic, detail FROM quarantine "
+                "WHERE id > (SELECT MAX(id) FROM quarantine) - ? AND time_ms >= ? "
+                "GROUP BY reason ORDER BY COUNT(*) DESC, reason",
+                (newest, since_ms),
+            ).fetchall()
+    finally:
+        db.close()
+    return [Refused(*row[1:]) for row in rows]
 
 
 def insert_entries(db: sqlite3.Connection, entries: Sequence[QuarantineEntry], max_rows: int) -> None:
