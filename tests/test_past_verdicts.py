@@ -12,9 +12,9 @@ import yaml
 from monitor.config import load_registry
 from monitor.registry import Registry
 from monitor.results import Event
+from tests.machine import HOUR_MS, Machine
 from tests.naive import Row
 from tests.small_site import NOW_MS, ms, series
-from tests.machine import HOUR_MS, Machine
 
 METER = {"id": "m", "building": "b", "kind": "meter", "source": "power", "max_gap_s": 7200}
 UNIT = {"id": "a", "building": "b", "kind": "ac", "max_gap_s": 7200}
