@@ -14,11 +14,13 @@ import pytest
 from monitor import cli
 from monitor.backup import TRIES, back_up
 from monitor.config import load_registry
-from monitor.errors import InputError, MonitorError
+from monitor.errors import InputError, MonitorError, StoreError
 from monitor.journal.checkpoint import open_checkpoint, write_checkpoint
 from monitor.journal.frames import SEGMENT_HEAD_BYTES
 from monitor.recovery import CONFIGURATION
 from monitor.results import Event, LedgerEntry
+from monitor.store import schema
+from monitor.store.sqlite import SqliteStore
 from tests import naive, streams
 from tests.detect.harness import differences
 from tests.machine import HOUR_MS, Machine
@@ -91,6 +93,28 @@ def test_what_the_monitor_does_meanwhile_changes_nothing(seed: int, tmp_path: Pa
         assert results(restored) == results(machine)
         restored.close()
     machine.close()
+
+
+def test_an_upgrade_and_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer program takes the state over; the older one goes on from the backup of before, and from that alone."""
+    course = Course(tmp_path, 12, days=1.0)
+    machine = course.machine(tmp_path / "state")
+    course.take(machine, len(course.batches) // 2)
+    back_up(machine.state, machine.state / "monitor.sqlite", tmp_path / "backup")
+    machine.close()
+
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE later (x INTEGER)",)))
+        upgraded = course.machine(tmp_path / "state")
+        course.finish(upgraded)
+        found = results(upgraded)
+        upgraded.close()
+    with pytest.raises(StoreError, match="restore the backup made before the upgrade"):
+        SqliteStore(tmp_path / "state" / "monitor.sqlite")
+    back = course.machine(tmp_path / "backup")
+    course.finish(back)
+    assert results(back) == found
+    back.close()
 
 
 def results(machine: Machine) -> tuple[list[object], list[Event], list[LedgerEntry]]:
