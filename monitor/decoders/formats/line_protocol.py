@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
+from monitor.decoders.formats.line_syntax import Line, MalformedLineError, stamp_of, value_of, without_quotes
 from monitor.decoders.formats.line_syntax import read as read_line
 from monitor.decoders.formats.topics import is_command
 from monitor.decoders.names import DIMENSIONS, Names, words_of
@@ -103,6 +103,8 @@ class _Series(NamedTuple):
     """By field; None: nothing for us."""
     is_command: bool
     """The line repeats what somebody wrote to a device."""
+    usual: list[tuple[str, int, _Target | None]]
+    """Of each field of its last line without texts: `name=`, how long that is, what the field is."""
 
 
 class LineProtocol:
@@ -116,18 +118,23 @@ class LineProtocol:
         id_tag = options.more.get("id_tag")
         self._id_tags = (words_of(id_tag), *_ID_TAGS) if id_tag else _ID_TAGS
         self._cache: dict[tuple[str, str, str | None], _Series] = {}
+        self._stamp: tuple[str, int | None] = ("", None)
+        """The last line's time as it was sent, and what it says: the lines of a batch have one."""
 
     def read(self, message: Message, found: Found) -> None:
         try:
             text = message.payload.decode().removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise UnreadableError(f"byte {error.start} is no UTF-8") from None
+        has_escapes = "\\" in text or '"' in text
         lines = text.split("\n")
         position, count, rejected = 0, len(lines), 0
         while position < count:
             first = position
             position += 1
             if not (line := lines[first].strip(" \r\t\0")) or line[0] == "#":
+                continue
+            if not has_escapes and self._read_usual(line, message.topic, found):
                 continue
             try:
                 read = read_line(line)
@@ -143,6 +150,36 @@ class LineProtocol:
         if rejected > _MAX_REJECTED:
             more = rejected - _MAX_REJECTED
             found.rejected.append(Rejected("malformed", f"{more} more lines that are none", more))
+
+    def _read_usual(self, line: str, topic: str, found: Found) -> bool:
+        """Read a line that has the fields of its series' last one: two lines in 7.7 µs instead of 10.7. False: it is
+        another, and nothing was read."""
+        parts = line.split(" ")
+        if len(parts) != 3:
+            return False
+        head, fields, stamp = parts
+        series = self._cache.get((topic, head, None))
+        if series is None:
+            return False
+        usual = series.usual
+        pieces = fields.split(",")
+        if len(pieces) != len(usual):
+            return False
+        values = []
+        try:
+            for piece, (prefix, length, target) in zip(pieces, usual):  # noqa: B905  # as long as each other
+                if piece[:length] != prefix or len(piece) == length:
+                    return False
+                if target is not None:
+                    values.append((target, value_of(piece[length:])))
+            if stamp != self._stamp[0]:
+                self._stamp = stamp, self._ms(stamp_of(stamp))
+        except (MalformedLineError, BadTimeError):
+            return False
+        ts_ms = self._stamp[1]
+        for target, value in values:
+            self._add(target, value, ts_ms, found)
+        return True
 
     def _read_line(self, line: Line, topic: str, found: Found) -> None:
         head, fields, stamp, _ = line
@@ -173,16 +210,23 @@ class LineProtocol:
                     targets[field] = target
             if target is None:
                 continue
-            source_id, name, unit, quantity, factor, offset, is_plain = target
             try:
                 value = value_of(raw)
             except MalformedLineError as error:
-                found.reject("malformed", f"{shown(source_id)} {shown(field)}: {error}")
+                found.reject("malformed", f"{shown(target.source_id)} {shown(field)}: {error}")
                 continue
-            if is_plain and type(value) is float and value == value:  # the usual case, short of what Names.add asks
-                found.add(source_id, quantity, value * factor + offset, ts_ms, name)
-            else:
-                self._names.add(found, source_id, name, value, ts_ms, unit)
+            self._add(target, value, ts_ms, found)
+        if not line.has_text and len(fields) <= _LONGEST:
+            # `targets` may be full: what is not in it goes the long way again.
+            usual = [(field + "=", len(field) + 1, targets[field]) for field, _ in fields if field in targets]
+            series.usual[:] = usual if len(usual) == len(fields) else ()
+
+    def _add(self, target: _Target, value: float | bool | str, ts_ms: int | None, found: Found) -> None:
+        source_id, name, unit, quantity, factor, offset, is_plain = target
+        if is_plain and type(value) is float and value == value:  # the usual case, short of what Names.add asks
+            found.add(source_id, quantity, value * factor + offset, ts_ms, name)
+        else:
+            self._names.add(found, source_id, name, value, ts_ms, unit)
 
     def _series(self, line: Line, unit: str | None, key: tuple[str, str, str | None]) -> _Series:
         series = _series(line, unit)
@@ -240,7 +284,7 @@ def _series(line: Line, unit: str | None) -> _Series:
     for tag in _UNIT_TAGS:
         unit = unit or tags.get(tag)
     unit = None if unit is None else unit[:_LONGEST]
-    return _Series(measurement, tags, unit, {}, is_command(tags.get("topic", "")))
+    return _Series(measurement, tags, unit, {}, is_command(tags.get("topic", "")), [])
 
 
 def _says_nothing(name: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Line", "MalformedLineError", "read", "value_of", "without_quotes"]
+__all__ = ["Line", "MalformedLineError", "read", "stamp_of", "value_of", "without_quotes"]
 
 _HEAD = re.compile(r"((?:[^\\ ]|\\.)++)(?: ++|$)", re.DOTALL)
 _PART = re.compile(r"((?:[^\\,]|\\.)*+)(?:,|$)", re.DOTALL)
@@ -65,7 +65,7 @@ def read(line: str) -> Line:
     head = parts[0]
     if not head or head[0] == ",":
         raise MalformedLineError("no measurement")
-    return Line(head, fields, _stamp(parts[2]) if len(parts) == 3 else None, False)
+    return Line(head, fields, stamp_of(parts[2]) if len(parts) == 3 else None, False)
 
 
 def _read_escaped(line: str) -> Line:
@@ -80,10 +80,11 @@ def _read_escaped(line: str) -> Line:
         fields.append((_plain(field[1]), field[2]))
         position, end = field.end(), field[3]
     rest = line[position : position + 2 * _MAX_DIGITS].strip()
-    return Line(head[1], fields, _stamp(rest) if rest else None, True)
+    return Line(head[1], fields, stamp_of(rest) if rest else None, True)
 
 
-def _stamp(text: str) -> int:
+def stamp_of(text: str) -> int:
+    """The time of a line. Raises MalformedLineError."""
     digits = text[1:] if text[0] == "-" else text
     if len(digits) > _MAX_DIGITS or not digits.isdecimal() or not digits.isascii():
         raise MalformedLineError("the time is no integer")

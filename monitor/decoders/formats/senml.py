@@ -111,6 +111,8 @@ class SenML:
                     return False
                 base_name, known = bn, self._of_base(topic, bn)
             if bu is not UNSET:
+                if len(bu) > _LONGEST:
+                    return False
                 base_unit = bu or None
             if bt is not UNSET:
                 if not _RELATIVE_BELOW_S <= bt < _PLAIN_BELOW_S:
