@@ -12,8 +12,9 @@ the births do not have.
 A gap in the sequence numbers means that a message was lost; the node is asked for its births, too. The data is read
 meanwhile if the number went on: aliases change by a NBIRTH only, which starts the count again at 0, and which the
 node's death comes before. If the number went back, a NBIRTH may be what was lost: values under an alias wait then.
-With `rebirth: false` they would wait for ever, so they are read, flagged. A message that comes again is read again: its
-readings are the same, and its number is no gap.
+With `rebirth: false` they would wait for ever, so they are read, flagged. The number of a message that comes again is
+no gap. It is read again, for its readings are the same, unless it is DATA from before the birth that is in force, which
+may have given its aliases to other metrics.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.sparkplug_metrics import Target, Targets
 from monitor.decoders.formats.sparkplug_payload import Metric, Payload, inside, number_of, read, rebirth_request
-from monitor.decoders.formats.sparkplug_session import Row, Sessions, Waiting
+from monitor.decoders.formats.sparkplug_session import Order, Row, Sessions, Waiting
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -99,9 +100,12 @@ class SparkplugB:
                 found.ignore("stale_death")
         else:
             payload = payload or read(message.payload)
-            self._follow(place, payload, message, found)
+            order = self._follow(place, payload, message, found)
             if kind[1:] == "BIRTH":
                 self._birth(place, payload, message, found)
+            elif order == "repeated" and self._is_of_earlier_birth(place, payload, message):
+                found.ignore("repeated")
+                return
             self._data(place, payload, message, found)
 
     def _die(self, place: _Place, device: str | None, found: Found) -> None:
@@ -110,19 +114,28 @@ class SparkplugB:
         if self._sessions.drop_waiting(place.node, device):
             found.ignore("dropped_waiting")
 
-    def _follow(self, place: _Place, payload: Payload, message: Message, found: Found) -> None:
+    def _follow(self, place: _Place, payload: Payload, message: Message, found: Found) -> Order:
         """What the sequence number says of messages before this one."""
         if payload.seq is None or message.retain:  # what the broker kept is out of its order
-            return
+            return "next"
         is_birth = place.kind == "NBIRTH"
         order = self._sessions.follow(place.node, payload.seq, message, is_node_birth=is_birth)
         if order in ("next", "repeated"):
-            return
+            return order
         if order == "restart" and self._may_ask:
             self._sessions.lose(place.node, message.received_ms)
         else:
             found.flag("sequence_gap")
         self._ask(place, message, found)
+        return order
+
+    def _is_of_earlier_birth(self, place: _Place, payload: Payload, message: Message) -> bool:
+        """Of a message that was read before, whether what declared its metrics then no longer counts."""
+        stamp = payload.timestamp
+        if not isinstance(stamp, int) or stamp <= 0:
+            return False
+        stored = self._sessions.table(place.node, place.device)
+        return not self._sessions.holds(place.node, message) if stored is None else stamp < stored[1]
 
     def _birth(self, place: _Place, payload: Payload, message: Message, found: Found) -> None:
         stamp = payload.timestamp

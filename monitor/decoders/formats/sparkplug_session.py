@@ -100,7 +100,9 @@ class Sessions:
             if kind == "birth" and of_session is not None and _is_before(bd_seq, of_session):
                 return False
         self._state.put(key, ["dead", bd_seq, received_ms])
-        self._state.discard(f"seq/{node}")
+        known: list[Any] | None = self._state.get(f"seq/{node}")
+        if known is not None:  # what came before the death is recognised after it, too
+            self._state.put(f"seq/{node}", [None, known[1]])
         return True
 
     def lose(self, node: str, received_ms: int) -> None:
@@ -158,6 +160,10 @@ class Sessions:
         else:
             self._state.discard(key)
         return dropped
+
+    def holds(self, node: str, message: Message) -> bool:
+        held: list[list[Any]] = self._state.get(f"waiting/{node}") or []
+        return any(each[1] == message.topic and each[2] == message.payload for each in held)
 
     def release(self, node: str, device: str) -> list[Waiting]:
         """The messages that wait for this birth, which do so no more."""

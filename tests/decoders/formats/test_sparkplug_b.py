@@ -20,6 +20,7 @@ from monitor.decoders.options import Options
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
+from tests import sparkplug as made
 
 NOW_MS = 1_782_638_100_000
 NODE, DEVICE = "spBv1.0/g/N{}/e", "spBv1.0/g/D{}/e/d"
@@ -165,6 +166,33 @@ def test_one_request_names_the_node_and_reads_back() -> None:
     (metric,) = read(request.payload).metrics
     assert (metric.name, metric.datatype, metric.value) == ("Node Control/Rebirth", BOOLEAN, True)
     assert Reader(rebirth=False).read(NODE.format("DATA"), data(7)).requests == []
+
+
+@pytest.mark.parametrize("death", [False, True])
+def test_data_that_comes_again_is_not_read_by_aliases_of_a_later_birth(death: bool) -> None:
+    """The service was killed after it had saved what it remembers, and before it acknowledged."""
+    sent_ms = 1_781_000_000_000
+
+    def born(later_ms: int, **metrics: tuple[int, str, float]) -> bytes:
+        named = {alias: (name, unit, value) for name, (alias, unit, value) in metrics.items()}
+        return made.birth(sent_ms + later_ms, seq=1, metrics=named)
+
+    device = "spBv1.0/g/D{}/e/d"
+    messages = [
+        ("spBv1.0/g/NBIRTH/e", made.birth(sent_ms, seq=0, bd_seq=1)),
+        (device.format("BIRTH"), born(0, energy=(1, "kWh", 100.0), setpoint=(2, "°C", 24.0))),
+        (device.format("DATA"), made.data(sent_ms + 1000, seq=2, values={1: 101.0, 2: 25.0})),
+        ("spBv1.0/g/NDEATH/e", made.birth(sent_ms + 2000, seq=3, bd_seq=1)),
+        ("spBv1.0/g/NBIRTH/e", made.birth(sent_ms + 5000, seq=0, bd_seq=2)),
+        (device.format("BIRTH"), born(5000, energy=(2, "kWh", 101.0), setpoint=(1, "°C", 25.0))),
+    ]
+    if not death:
+        del messages[3]
+    reader = Reader()
+    first = {value for message in messages for value in reader.read(*message).values}
+    again = {value for message in messages[2:] for value in reader.read(*message).values}
+    assert again <= first
+    assert len(first) == 6
 
 
 def test_messages_that_come_again_change_nothing() -> None:
