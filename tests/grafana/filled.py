@@ -13,6 +13,7 @@ from grafana.builders.files import GRAFANA
 
 Model = dict[str, Any]
 
+_PROMQL_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
 _LEFT_OVER = re.compile(r"\$(?:\{|__|[A-Za-z])")
 _REGEX_SPECIAL = re.compile(r"[\\^$*+?.()|[\]{}/]")
@@ -30,6 +31,11 @@ class Target:
     @property
     def text(self) -> str:
         return str(self.query["query"])
+
+    @property
+    def expression(self) -> str:
+        """PromQL."""
+        return str(self.query["expr"])
 
     @property
     def name(self) -> str:
@@ -71,9 +77,11 @@ def targets(dashboard: Model, kind: str = "influxdb") -> Iterator[Target]:
                 yield Target(panel, query)
 
 
-def target(dashboard: Model, key_title: str, ref: str = "A") -> Target:
+def target(dashboard: Model, key_title: str, ref: str = "A", kind: str = "influxdb") -> Target:
     """That of the panel with this title; where a title stands twice, of the first."""
-    found = [each for each in targets(dashboard) if each.panel["title"] == key_title and each.query["refId"] == ref]
+    found = [
+        each for each in targets(dashboard, kind) if each.panel["title"] == key_title and each.query["refId"] == ref
+    ]
     assert found, f"no panel {key_title!r} with a query {ref}"
     return found[0]
 
@@ -99,3 +107,18 @@ def fill(text: str, choices: Mapping[str, Sequence[str] | None], chosen: Range, 
     text = text.replace("$__interval", interval)
     assert not _LEFT_OVER.search(text), f"not filled in: {text}"
     return text
+
+
+def fill_promql(expression: str, choices: Mapping[str, Sequence[str]]) -> str:
+    """PromQL as Grafana sends it: values of variables are escaped for a regular expression within quotes, several stand
+    in brackets. What is not in `choices` is `All`. Rates are over a minute."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in choices:
+            return ".*"
+        values = [escape(each).replace("\\", "\\\\") for each in choices[found[1]]]
+        return values[0] if len(values) == 1 else f"({'|'.join(values)})"
+
+    filled = _PROMQL_VARIABLE.sub(value, expression).replace("$__rate_interval", "1m")
+    assert "$" not in filled, f"not filled in: {filled}"
+    return filled
