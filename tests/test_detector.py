@@ -136,6 +136,24 @@ def test_another_configuration_at_the_start_is_a_reload(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_the_first_devices_may_be_entered_while_nothing_runs(tmp_path: Path) -> None:
+    case = streams.make_case(15, days=0.5)
+    streams.write(case, tmp_path)
+    config = tmp_path / "config"
+    after = load_registry(config, now_ms=case.now_ms)[0]
+    header = (config / "devices.csv").read_text(encoding="utf-8").splitlines()[0]
+    (config / "devices.csv").write_text(f"{header}\n", encoding="utf-8")
+    before = load_registry(config, now_ms=case.now_ms)[0]
+    machine = Machine(tmp_path / "state", before, horizon_ms=168 * HOUR_MS, now_ms=case.now_ms)
+    machine.detector.checkpoint()
+    machine.close()
+    machine.open(after, before)
+    machine.registry = after
+    machine.take(case.rows, case.now_ms)
+    assert list(machine.store.intervals())
+    machine.close()
+
+
 def test_a_lost_journal_is_said(tmp_path: Path) -> None:
     case = streams.make_case(7, days=0.5)
     streams.write(case, tmp_path)

@@ -326,7 +326,8 @@ class Journal:
             row_of_uid = self._row_of_uid
         stop = segments[-1].end if stop is None else min(stop, segments[-1].end)
         if devices is not None:
-            is_wanted = (row_of_uid >= 0) & devices[row_of_uid]
+            # Without devices there is not even a row -1: so it is where the first ones were entered while nothing ran.
+            is_wanted = (row_of_uid >= 0) & devices[row_of_uid] if len(devices) else np.False_
             row_of_uid = np.where(is_wanted, row_of_uid, np.int32(-1))
         wanted = [segment for segment in segments if segment.first < stop and segment.end > start]
         return self._chunks(wanted, start, stop, row_of_uid)

@@ -72,6 +72,8 @@ def test_only_the_devices_asked_for(tmp_path: Path) -> None:
         found = [row for _, part in journal.read(0, devices=wanted) for row in rows_of(part, ids(40))]
         assert found == rows_of(columns.take(wanted[columns.device]), ids(40))
         assert list(journal.read(0, devices=np.zeros(40, np.bool_))) == []
+        journal.set_devices([])
+        assert list(journal.read(0, devices=np.zeros(0, np.bool_))) == []
 
 
 def test_rows_are_those_of_the_registry_in_force(tmp_path: Path) -> None:
