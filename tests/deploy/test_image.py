@@ -229,6 +229,33 @@ def test_another_processor_is_said(image: Image) -> None:
     assert "leave NUMBA_CPU_NAME as it was" in done.stderr
 
 
+@pytest.mark.parametrize("unit", ["meter-monitor.service", "meter-monitor-backup.service"])
+def test_on_a_plain_machine_kernels_are_kept_in_the_unit_s_cache(image: Image, unit: str) -> None:
+    """Of the rest of /var/cache nothing can be written, and Numba ends a program that finds no folder for a kernel."""
+    text = (ROOT / "deploy" / "systemd" / unit).read_text()
+    (cache,) = re.findall(r"^CacheDirectory=(\S+)$", text, re.MULTILINE)
+    (line,) = re.findall(r"^Environment=(.*)$", text, re.MULTILINE)
+    root = image.folder / "cache" / unit
+    (root / cache).mkdir(parents=True)
+    if (user := _user()) is not None:
+        os.chown(root / cache, user, user)
+    root.chmod(0o555)
+    environment = dict(pair.split("=", 1) for pair in line.replace("/var/cache", str(root)).split())
+    on_a_machine = Image(image.folder, {**environment, "PATH": image.environment["PATH"], "HOME": "/nonexistent"})
+    # One small kernel of each kind: a decoder's, and one of the detector's.
+    code = """
+from monitor.decoders.formats import crc16
+crc16.warm_up()
+from monitor.detect.kernels.common import greater
+assert greater(2.0, 1.0)
+"""
+    done = on_a_machine.run("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    kept = {path.parent.name.partition("_")[0] for path in root.rglob("*.nbi")}
+    assert kept == {"formats", "kernels"}
+    root.chmod(0o755)
+
+
 def _health_check(port: int) -> list[str]:
     (command,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", TEXT, re.MULTILINE)
     words: list[str] = json.loads(command)

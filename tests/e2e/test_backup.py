@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.backup import back_up
 from tests.e2e.conftest import Uninterrupted
 from tests.e2e.plant import Course, Gateways, Plant
 from tests.e2e.results import assert_same, of_sqlite
@@ -17,6 +18,8 @@ from tests.services.mosquitto import Mosquitto
 pytestmark = pytest.mark.services
 
 BACKUPS = 3
+RUN_S = 15.0
+"""Far longer than the backups take, also on a busy machine."""
 
 
 def test_restored_elsewhere(course: Course, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
@@ -29,7 +32,7 @@ def test_restored_elsewhere(course: Course, uninterrupted: Uninterrupted, tmp_pa
         # All of the first third is in the journal once its accepted readings are.
         good = sum(len(delivery.readings) for delivery in course.sent[:third])
         monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == good, "the first third is taken")
-        gateways = Gateways(course.sent[third:], plant.broker.url, run_s=6.0)
+        gateways = Gateways(course.sent[third:], plant.broker.url, run_s=RUN_S)
         for number in range(BACKUPS):
             seen = monitor.metric("readings_total", outcome="accepted")
             monitor.until(
@@ -37,9 +40,21 @@ def test_restored_elsewhere(course: Course, uninterrupted: Uninterrupted, tmp_pa
                 "readings come",
             )
             out = tmp_path / f"backup-{number}"
-            command = [sys.executable, "-m", "monitor", "backup", "--config", str(monitor.config), "--out", str(out)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            if number == 0:
+                command = [
+                    sys.executable,
+                    "-m",
+                    "monitor",
+                    "backup",
+                    "--config",
+                    str(monitor.config),
+                    "--out",
+                    str(out),
+                ]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+            else:
+                back_up(monitor.state, monitor.database, out)  # what the command does, without a process to wait for
             backups.append(out)
         assert not gateways.done, "the backups were to be made while messages flow"
         gateways.finish()
