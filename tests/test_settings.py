@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from monitor.config import load_settings
+from monitor.config import check, load_settings
 from monitor.config.sources import readers_of, sources_of
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import FieldRule
@@ -337,3 +337,42 @@ def test_what_belongs_to_another_version_is_said(version: int, needed: str, othe
     (tmp_path / "monitor.yaml").write_text(f"influx: {{version: {version}, {needed}, {other}}}\n")
     with pytest.raises(ConfigError, match=f"{other.split(':')[0]} has no effect with version {version}"):
         load_settings(tmp_path, {"T": "secret"})
+
+
+def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
+    text = """
+brokers: [{name: main, share_group: two}]
+sources:
+  - {name: wide, format: homie, topics: ["a/#"]}
+  - {name: narrow, format: esphome, topics: ["b/c", "a/+/c"]}
+  - {name: own, format: native, topics: ["a/x"], broker: main}
+"""
+    (tmp_path / "monitor.yaml").write_text(text)
+    warnings = [str(problem) for problem in check(tmp_path, {}, 0) if problem.file == "monitor.yaml"]
+    assert len(warnings) == 4
+    assert sum("'a/+/c' is read by 'wide'" in each and "sources[2].topics[2]" in each for each in warnings) == 1
+    assert sum("'a/x' is read by 'wide'" in each for each in warnings) == 1
+    assert sum("share_group" in each for each in warnings) == 2
+    assert all("warning" in each for each in warnings)
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covers"),
+    [
+        ("#", "a/b", True),
+        ("a/#", "a/b/#", True),
+        ("a/+", "a/b", True),
+        ("a/+", "a/#", False),
+        ("a/b", "a/+", False),
+        ("a/b", "a/b", True),
+        ("a/b/c", "a/b", False),
+        ("a", "a/b", False),
+    ],
+)
+def test_filters_that_leave_nothing_to_others(tmp_path: Path, wide: str, narrow: str, covers: bool) -> None:
+    text = (
+        f"sources: [{{name: x, format: homie, topics: ['{wide}']}}, {{name: y, format: homie, topics: ['{narrow}']}}]"
+    )
+    (tmp_path / "monitor.yaml").write_text(text)
+    warnings = [problem for problem in check(tmp_path, {}, 0) if "stands before it" in problem.found]
+    assert bool(warnings) is covers

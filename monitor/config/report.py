@@ -7,9 +7,10 @@ from pathlib import Path
 
 from monitor.config.findings import Findings
 from monitor.config.registry_files import read_registry
-from monitor.config.settings_file import load_settings
+from monitor.config.settings_file import column_of, load_settings
+from monitor.config.sources import doubts_of_sources
 from monitor.errors import ConfigError, Problem
-from monitor.settings import Settings
+from monitor.settings import SETTINGS_FILE, Settings
 
 __all__ = ["check"]
 
@@ -29,5 +30,7 @@ def check(config_dir: Path, env: Mapping[str, str], now_ms: int) -> list[Problem
         settings = load_settings(config_dir, env)
     except ConfigError as error:
         findings.problems.extend(error.problems)
+    for doubt in doubts_of_sources(settings):
+        findings.warn(SETTINGS_FILE, doubt.text, column=column_of(doubt.place))
     read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=settings.revision_horizon_h)
     return sorted(findings.problems, key=lambda problem: (problem.file, problem.line or 0))

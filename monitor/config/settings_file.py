@@ -30,7 +30,7 @@ from monitor.settings import (
     SqliteSettings,
 )
 
-__all__ = ["load_settings"]
+__all__ = ["column_of", "load_settings"]
 
 _DEEPEST = 16
 _ANY = "*"
@@ -192,8 +192,12 @@ def _model_at(place: tuple[str | int, ...]) -> type[BaseModel]:
 
 
 def _placed(root: yaml.Node, place: tuple[str | int, ...], found: str) -> Problem:
-    column = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    return Problem(SETTINGS_FILE, found, _walk(root, place)[1], column or None)
+    return Problem(SETTINGS_FILE, found, _walk(root, place)[1], column_of(place))
+
+
+def column_of(place: tuple[str | int, ...]) -> str | None:
+    """A place as errors name it: keys parted by dots, entries of lists counted from 1."""
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
 
 
 def _walk(node: yaml.Node, place: tuple[str | int, ...]) -> tuple[yaml.Node, int]:

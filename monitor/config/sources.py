@@ -18,7 +18,7 @@ from monitor.decoders.values import QUANTITIES, Measured
 from monitor.readings import MODE_NAMES
 from monitor.settings import BrokerSettings, FieldSettings, IdSettings, Settings, SourceSettings
 
-__all__ = ["Wrong", "mode_of", "readers_of", "sources_of", "subscribed", "wrong_with_sources"]
+__all__ = ["Wrong", "doubts_of_sources", "mode_of", "readers_of", "sources_of", "subscribed", "wrong_with_sources"]
 
 _SHARED_KEYS = frozenset({"timezone", "id", "fields", "modes", "scale", "options"})
 
@@ -47,6 +47,35 @@ def wrong_with_sources(settings: Settings) -> list[Wrong]:
         if not subscribed(settings, broker).topics:
             found.append(Wrong(("brokers", row, "topics"), "found an empty list, and no source is for it"))
     return found
+
+
+def doubts_of_sources(settings: Settings) -> list[Wrong]:
+    """What is no error, and hardly meant."""
+    found = []
+    shared = {broker.name for broker in settings.brokers if broker.share_group is not None}
+    for row, source in enumerate(settings.sources):
+        for number, topic in enumerate(source.topics):
+            for earlier in settings.sources[:row]:
+                is_same = earlier.broker is None or earlier.broker == source.broker
+                if is_same and any(_covers(other, topic) for other in earlier.topics):
+                    text = f"{shown(topic)} is read by {earlier.name!r}, which stands before it; put this one first"
+                    found.append(Wrong(("sources", row, "topics", number), text))
+                    break
+        if source.format != "native" and shared & ({source.broker} if source.broker else shared):
+            text = "the broker has a share_group: what belongs together may come to another monitor; give it one alone"
+            found.append(Wrong(("sources", row), text))
+    return found
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether every topic of the one filter is one of the other's."""
+    ours, theirs = wide.split("/"), narrow.split("/")
+    for position, level in enumerate(ours):
+        if level == "#":
+            return True
+        if position >= len(theirs) or theirs[position] == "#" or level not in ("+", theirs[position]):
+            return False
+    return len(ours) == len(theirs)
 
 
 def _wrong(source: SourceSettings) -> Iterator[Wrong]:

@@ -67,6 +67,7 @@ class Sources:
         self._choices = [(source, readers.get(source.name)) for source in sources]
         self._by_topic: dict[tuple[str, str], SourceReader | None] = {}
         self._asked: dict[tuple[str, str], int] = {}
+        self._evicted = 0
 
     def reader(self, message: Message) -> SourceReader | None:
         """Who reads a message; None: it is taken as a native one."""
@@ -101,6 +102,12 @@ class Sources:
         """What each source remembers otherwise than at the last call."""
         changed = {reader.source.name: reader.state.changes() for reader in self._readers}
         return {name: changes for name, changes in changed.items() if changes}
+
+    def forgotten(self) -> int:
+        """How many entries have had to make room since the last call."""
+        evicted = sum(reader.state.evicted for reader in self._readers)
+        since, self._evicted = evicted - self._evicted, evicted
+        return since
 
 
 class _Rows:
@@ -166,6 +173,8 @@ class SourceDecoder:
         taken[message_of_row] = True
         outcome = np.where(taken, np.where(bad.hit, 1, 0), np.where(bad.hit, 2, 3)).astype(np.int8)
         memory = Memory(self._sources.changes(), list(seen.values()))
+        if forgotten := self._sources.forgotten():
+            ignored["forgotten_state"] = forgotten
         return Decoded(columns, message_of_row, outcome, bad.finish(), ignored, requests, memory)
 
     def _map(

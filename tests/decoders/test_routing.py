@@ -344,3 +344,14 @@ def test_what_is_no_number_stays_what_it_is() -> None:
     strange = nearest_decimal(np.array([np.nan, np.inf, -np.inf]))
     assert np.isnan(strange[0])
     assert strange[1:].tolist() == [np.inf, -np.inf]
+
+
+def test_what_had_to_be_forgotten_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = Sources([things()], Limits())
+    reader = sources.reader(telemetry("m"))
+    assert reader is not None
+    monkeypatch.setattr(reader.state, "_max_entries", 3)
+    batch = [telemetry(f"m{number}", energy_t1_kwh=1, energy_t2_kwh=2) for number in range(5)]
+    decode = SourceDecoder(registry(meter("m")), Limits(), sources).decode
+    assert decode(batch).ignored["forgotten_state"] == 2
+    assert decode([telemetry("m4", energy_t1_kwh=1)]).ignored["forgotten_state"] == 0
