@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, common, table
-from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
+from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as kinds
@@ -12,22 +12,18 @@ from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
     FieldColorModeId,
     MatcherConfig,
-    Threshold,
-    ThresholdsMode,
 )
 
 from grafana.builders.colours import BLUE
 from grafana.builders.influx import INFLUX
+from grafana.builders.panels import no_thresholds
 
 __all__ = ["bars", "hours_by_days"]
 
-_AS_JSON = '[{"day":"]YYYY-MM-DD[","hour":"]HH[:00"}]'
-"""A time as two texts in one, which Grafana's next transformation takes apart: InfluxQL cannot say the hour of a day,
-and only the browser knows its own time zone."""
-
-
-def _plain() -> ThresholdsConfig:
-    return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(value=None, color=BLUE)])
+_DAY_AND_HOUR = "YYYY-MM-DD HH:00"
+"""A time as two words, which Grafana's next transformation takes apart: InfluxQL cannot say the hour of a day, and only
+the browser knows its own time zone."""
+_PARTS = r"/(?<day>\S+) (?<hour>\S+)/"
 
 
 def bars(
@@ -42,7 +38,7 @@ def bars(
         .no_value(no_value)
         .decimals(decimals)
         .min(0)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(colour))
         .display_mode(kinds.BarGaugeDisplayMode.BASIC)
         .value_mode(kinds.BarGaugeValueMode.TEXT)
@@ -66,18 +62,24 @@ def hours_by_days(query: Builder[Dataquery], *, field: str, unit: str, no_value:
         .unit(unit)
         .decimals(0)
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.CONTINUOUS_YL_RD))
         .cell_height(kinds.TableCellHeight.SM)
         .transformations(
             [
                 DataTransformerConfig(
                     id_val="formatTime",
-                    options={"timeField": "Time", "outputFormat": _AS_JSON, "timezone": "browser"},
+                    options={"timeField": "Time", "outputFormat": _DAY_AND_HOUR, "timezone": "browser"},
                 ),
                 DataTransformerConfig(
                     id_val="extractFields",
-                    options={"source": "Time", "format": "json", "replace": False, "keepTime": False},
+                    options={
+                        "source": "Time",
+                        "format": "regexp",
+                        "regExp": _PARTS,
+                        "replace": False,
+                        "keepTime": False,
+                    },
                 ),
                 DataTransformerConfig(
                     id_val="groupingToMatrix",

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from grafana.builders.board import Board
 from grafana.builders.colours import AMBER, BLUE, GREEN, GREY, PURPLE, RED, TEAL
 from grafana.builders.panels import Column, lines, mapping, number, series_style, states, tabular
-from grafana.builders.prometheus import PROMETHEUS, at_end, over_time, rows_at_end
+from grafana.builders.prometheus import MONITOR, PROMETHEUS, at_end, over_time, rows_at_end
 from grafana.builders.texts import Words
 from grafana.builders.variables import broker_variable, instance_variable
 
 __all__ = ["operations"]
 
-_HERE = 'job="meter-monitor", instance=~"${instance}"'
+_HERE = f'{MONITOR}, instance=~"${{instance}}"'
 _BROKER = 'broker=~"${broker}"'
 _RATE = "[$__rate_interval]"
 _QUANTILES = {"A": (0.99, RED), "B": (0.95, AMBER), "C": (0.5, BLUE)}

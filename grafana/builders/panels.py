@@ -38,6 +38,7 @@ __all__ = [
     "lines",
     "link_to",
     "mapping",
+    "no_thresholds",
     "number",
     "series_style",
     "shares",
@@ -52,7 +53,7 @@ _DATE_ZONE = "Etc/GMT-12"
 twelve hours ahead of UTC that is the beginning of the right date."""
 
 
-def _plain() -> ThresholdsConfig:
+def no_thresholds() -> ThresholdsConfig:
     """One step: a limit is the building's own and comes from the data, never from a dashboard."""
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(value=None, color=BLUE)])
 
@@ -87,7 +88,7 @@ def number(
         .targets(list(queries))
         .unit(unit)
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(_fixed(colour))
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .color_mode(kinds.BigValueColorMode.VALUE)
@@ -114,7 +115,7 @@ def lines(
         .targets(list(queries))
         .unit(unit)
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .line_width(2 if not bars else 0)
         .fill_opacity(80 if bars else 10 if stacked else 0)
@@ -145,7 +146,7 @@ def daily_bars(*queries: Builder[Dataquery], unit: str, no_value: str) -> barcha
         .targets(list(queries))
         .unit(unit)
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .transformations(
             [
@@ -178,7 +179,7 @@ def shares(*queries: Builder[Dataquery], unit: str, no_value: str) -> piechart.P
         .targets(list(queries))
         .unit(unit)
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .pie_type(PieChartType.DONUT)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -203,7 +204,7 @@ def states(
         .targets(list(queries))
         .unit("none")
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .mappings([mappings])
         .interval(interval)
@@ -260,7 +261,7 @@ def tabular(
         .targets(list(queries))
         .unit("none")
         .no_value(no_value)
-        .thresholds(_plain())
+        .thresholds(no_thresholds())
         .color_scheme(_fixed(BLUE))
         .cell_height(kinds.TableCellHeight.SM)
         .transformations(

@@ -89,7 +89,7 @@ def _midnight_ms(town: Town) -> int:
     return town.now_ms - town.now_ms % DAY_MS
 
 
-def _within(rows: Iterable[Row], chosen: Range, by: str) -> list[Row]:
+def within(rows: Iterable[Row], chosen: Range, by: str) -> list[Row]:
     return [row for row in rows if chosen.from_ms <= getattr(row, by) <= chosen.to_ms]
 
 
@@ -104,13 +104,13 @@ def test_energy_of_today_and_of_the_week_before(town: Town) -> None:
     today = Range(_midnight_ms(town), town.now_ms)
     before = Range(today.from_ms - 7 * DAY_MS, today.to_ms - 7 * DAY_MS)
     for title, chosen in (("Energy today", today), ("Same weekday before", before)):
-        rows = _within(intervals(town), chosen, "hour_ms")
+        rows = within(intervals(town), chosen, "hour_ms")
         assert rows
         assert same(figure(town, OVERVIEW, title), kwh(rows)), title
 
 
 def test_shares_of_periods_and_completeness(town: Town) -> None:
-    rows = _within(intervals(town), town.week, "day_ms")
+    rows = within(intervals(town), town.week, "day_ms")
     found = {row["period"]: row["sum_sum"] for row in shown(town, OVERVIEW, "Share of peak hours")}
     assert found.keys() == {row.period for row in rows}
     assert all(same(value, kwh(row for row in rows if row.period == name)) for name, value in found.items())
@@ -121,7 +121,7 @@ def test_energy_by_local_day_and_period(town: Town) -> None:
     """The date that Grafana writes is that of UTC+12 at the bucket's begin; it must be the building's own date."""
     expected: dict[tuple[str, str], list[Row]] = defaultdict(list)
     zones = {building.id: building.timezone for building in town.plant.scenario.registry.buildings}
-    for row in _within(intervals(town), town.week, "day_ms"):
+    for row in within(intervals(town), town.week, "day_ms"):
         date = datetime.datetime.fromtimestamp(row.day_ms / 1000, ZoneInfo(zones[row.building])).date().isoformat()
         expected[date, row.period].append(row)
     ahead = ZoneInfo("Etc/GMT-12")
@@ -155,7 +155,7 @@ def test_rankings(town: Town, title: str, rule: str | None, column: str) -> None
 def test_organisations(town: Town) -> None:
     orgs = {building.id: building.org for building in town.plant.scenario.registry.buildings}
     by_org: dict[str, list[Row]] = defaultdict(list)
-    for row in _within(intervals(town), town.week, "day_ms"):
+    for row in within(intervals(town), town.week, "day_ms"):
         by_org[orgs[row.building]].append(row)
     found = {row["org"]: row for row in shown(town, OVERVIEW, "Organisations")}
     assert found.keys() == by_org.keys()
@@ -167,14 +167,14 @@ def test_organisations(town: Town) -> None:
 def test_a_province_has_all_below_it_and_nothing_else(town: Town) -> None:
     orgs = {building.id: building.org for building in town.plant.scenario.registry.buildings}
     province = "Lạng Sơn"
-    rows = [row for row in _within(intervals(town), town.week, "day_ms") if orgs[row.building].startswith(province)]
+    rows = [row for row in within(intervals(town), town.week, "day_ms") if orgs[row.building].startswith(province)]
     assert len({row.building for row in rows}) > 1
     assert same(figure(town, OVERVIEW, "Data completeness", org1=province), coverage(rows))
 
 
 def test_least_complete_buildings(town: Town) -> None:
     by_building: dict[str, list[Row]] = defaultdict(list)
-    for row in _within(intervals(town), town.week, "day_ms"):
+    for row in within(intervals(town), town.week, "day_ms"):
         by_building[row.building].append(row)
     found = {row["building"]: row["coverage"] for row in shown(town, OVERVIEW, "Least complete buildings")}
     assert found.keys() == by_building.keys()
@@ -183,7 +183,7 @@ def test_least_complete_buildings(town: Town) -> None:
 
 def test_a_buildings_figures(town: Town) -> None:
     for building in town.plant.scenario.registry.buildings:
-        rows = [row for row in _within(intervals(town), town.week, "start_ms") if row.building == building.id]
+        rows = [row for row in within(intervals(town), town.week, "start_ms") if row.building == building.id]
         highest_kw = max(row.demand_kw or 0.0 for row in rows if row.period in PEAK)
         here = {"building": building.id}
         assert figure(town, BUILDING, "Highest peak demand", **here) == highest_kw
@@ -196,7 +196,7 @@ def test_demand_against_the_limit(town: Town) -> None:
     """Each interval of 15 min is a point of its own; shaded are the peak ones, red those of them above the limit."""
     exceeded = 0
     for building in town.plant.scenario.registry.buildings:
-        rows = [row for row in _within(intervals(town), town.week, "start_ms") if row.building == building.id]
+        rows = [row for row in within(intervals(town), town.week, "start_ms") if row.building == building.id]
         limit_kw = building.peak_limit_kw or math.inf
         expected: dict[str, dict[int, float | None]] = {
             "A": {row.start_ms: 1 for row in rows if row.period in PEAK},
@@ -221,7 +221,7 @@ def test_demand_against_the_limit(town: Town) -> None:
 def test_consumption_by_item_and_period(town: Town) -> None:
     for building in town.plant.scenario.registry.buildings:
         sums: dict[tuple[str, str], list[Row]] = defaultdict(list)
-        for row in _within(intervals(town, None), town.week, "hour_ms"):
+        for row in within(intervals(town, None), town.week, "hour_ms"):
             if row.building == building.id:
                 sums[row.item, row.period].append(row)
         title = "Consumption by item and period"
