@@ -114,14 +114,14 @@ def bits(decoded: Decoded) -> tuple[object, ...]:
 
 
 @seed(20260628)
-@settings(max_examples=600, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.lists(messages, max_size=4))
 def test_the_scanner_equals_the_slow_way(batch: list[Message]) -> None:
     assert bits(FAST.decode(batch)) == bits(SLOW.decode(batch))
 
 
 @seed(20260629)
-@settings(max_examples=600, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.lists(messages, min_size=1, max_size=5))
 def test_a_batch_is_the_sum_of_its_messages(batch: list[Message]) -> None:
     whole = FAST.decode(batch)
@@ -132,7 +132,7 @@ def test_a_batch_is_the_sum_of_its_messages(batch: list[Message]) -> None:
 
 
 @seed(20260630)
-@settings(max_examples=600, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(numbers)
 def test_numbers_are_those_of_json(text: str) -> None:
     try:

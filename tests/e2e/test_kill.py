@@ -14,7 +14,7 @@ from tests.e2e.results import ac_points_in, ac_points_of, assert_same, of_influx
 
 pytestmark = pytest.mark.services
 
-KILLS = 24
+KILLS = 15
 
 
 def assert_nothing_lost(plant: Plant, course: Course, uninterrupted: Uninterrupted) -> None:
