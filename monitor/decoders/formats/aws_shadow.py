@@ -79,4 +79,4 @@ class Shadow:
 
 def _time(about: dict[str, Any]) -> int | float | None:
     time = about.get("timestamp")
-    return time if isinstance(time, int | float) else None
+    return time if type(time) is int or isinstance(time, int | float) else None

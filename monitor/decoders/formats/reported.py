@@ -9,6 +9,7 @@ from monitor.decoders.formats.plain_values import TIME_KEYS, VALUE_KEYS
 
 __all__ = ["timed"]
 
+_TIMES = frozenset(TIME_KEYS)  # asked for each value: in the tuple it took 0.3 µs
 _DEEPEST = 4
 
 
@@ -25,7 +26,7 @@ def timed(
     times: dict[str, Any] = {}
     for key, value in reported.items():
         about = metadata.get(key)
-        if type(about) is not dict or key in TIME_KEYS:
+        if type(about) is not dict or key in _TIMES:
             continue
         if type(value) is dict:
             inner = next((about[each] for each in VALUE_KEYS if each in value and type(about.get(each)) is dict), None)
@@ -60,7 +61,7 @@ def _shared(reported: dict[str, Any], metadata: dict[str, Any], time_of: Callabl
     shared = None
     for key, value in reported.items():
         about = metadata.get(key)
-        if type(value) is dict or type(about) is not dict or key in TIME_KEYS:
+        if type(value) is dict or type(about) is not dict or key in _TIMES:
             return None
         time = time_of(about)
         if time is None or (shared is not None and time != shared):
