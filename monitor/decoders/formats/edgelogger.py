@@ -102,8 +102,11 @@ class EdgeLogger:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         devices = [item.device_id for item in items]
-        if len(set(devices)) < len(devices) or not all(as_id(device) == device for device in devices):
+        if len(set(devices)) < len(devices):
             return False
+        for device in devices:
+            if as_id(device) is None:  # a text that is an id is that id
+                return False
         last_text, last_ms = "", None
         for item in items:
             device, metrics = item.device_id, item.metrics
@@ -119,14 +122,22 @@ class EdgeLogger:
             if metrics.power is not None:
                 power = metrics.power.active
                 factor = _POWER_FACTORS.get(power.unit) or _factor(power.unit, _POWER_FACTORS)
-                _add(found, device, "power_kw", power.value.total, factor, last_ms, "power.active.total")
+                if factor is None:
+                    _add(found, device, "power_kw", power.value.total, factor, last_ms, "power.active.total")
+                else:  # a number of JSON is none that `_add` has to look at: 0.1 µs each
+                    found.add(device, "power_kw", power.value.total * factor, last_ms, "power.active.total")
             if metrics.energy is not None:
                 energy = metrics.energy.active
                 factor = _ENERGY_FACTORS.get(energy.unit) or _factor(energy.unit, _ENERGY_FACTORS)
-                _add(found, device, "register", energy.value.forward, factor, last_ms, "energy.active.forward")
-                if energy.value.reverse is not None:
-                    reverse = energy.value.reverse
-                    _add(found, device, "export_register", reverse, factor, last_ms, "energy.active.reverse")
+                forward, reverse = energy.value.forward, energy.value.reverse
+                if factor is None:
+                    _add(found, device, "register", forward, factor, last_ms, "energy.active.forward")
+                    if reverse is not None:
+                        _add(found, device, "export_register", reverse, factor, last_ms, "energy.active.reverse")
+                    continue
+                found.add(device, "register", forward * factor, last_ms, "energy.active.forward")
+                if reverse is not None:
+                    found.add(device, "export_register", reverse * factor, last_ms, "energy.active.reverse")
         return True
 
     def read(self, message: Message, found: Found, document: dict[str, Any]) -> None:
