@@ -9,7 +9,7 @@ from monitor.decoders.formats.mapper_path import ABSENT, Get, Step, Trail, sprea
 from monitor.decoders.names import Meaning, Names
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.units import Dimension, unit_of
-from monitor.decoders.values import Found, Measured
+from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number, switch_value
 
 __all__ = ["Label", "Read", "Rule", "compile_value", "is_plain", "over_many", "plain_text", "word_of"]
@@ -18,6 +18,7 @@ Read = Callable[[Found, str, Trail, "int | None", Any], bool]
 """found, source_id, trail, ts_ms, topic → whether something stood there, be it good or bad."""
 Label = Callable[[Trail, Any], Any]
 """trail, topic → text out of the message, or ABSENT."""
+_new = tuple.__new__
 _LARGEST_WORD = 10**18
 _LONGEST_NAME = 120
 
@@ -140,12 +141,17 @@ def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
     plain_name = rule.name if isinstance(rule.name, str) else ""
     plain_factor = (rule.factor or 0.0) * rule.scale
     plain_shift = rule.offset * (rule.factor or 0.0) + rule.shift
+    is_degrees = dimension == "temperature"
 
     def plain(found: Found, source_id: str, trail: Trail, ts_ms: int | None, topic: Any) -> bool:
         raw = get(trail)
         kind = type(raw)
         if (kind is float and raw == raw) or (kind is int and -_LARGEST_WORD < raw < _LARGEST_WORD):
-            found.add(source_id, quantity, raw * plain_factor + plain_shift, ts_ms, plain_name)
+            value = raw * plain_factor + plain_shift
+            if is_degrees:  # some say that there is none: `Found.add` knows; others without its call, 15.8 to 14.9 µs
+                found.add(source_id, quantity, value, ts_ms, plain_name)
+            else:
+                found.values.append(_new(Value, (source_id, quantity, value, ts_ms, plain_name)))
             return True
         return raw is not ABSENT and read(found, source_id, trail, ts_ms, topic)
 
