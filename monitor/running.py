@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from monitor import __version__
-from monitor.config import load_registry
+from monitor.config import load_registry, load_settings
 from monitor.config.kept import keep_configuration, kept_registry
 from monitor.decoders import Limits
 from monitor.decoders.routing import SourceDecoder, Sources
@@ -175,6 +175,8 @@ class Service:
         )
         for warning in warnings:
             log.warning("configuration", problem=str(warning))
+        if await asyncio.to_thread(load_settings, self.config, self.env) != self.settings:
+            log.warning("monitor.yaml has changed: that takes effect at the next start, not with a reload")
         decoder = SourceDecoder(registry, limits_of(self.settings), self.sources)
 
         def change_over() -> Applied:

@@ -118,6 +118,14 @@ def test_a_reload_holds_for_what_comes_after_it(site: Site) -> None:
     assert setpoint == ("ac_cool_setpoint", "AC1", site.at(2.5), "closed", 26.0)
     assert site.quarantined("unknown_device") == 21
 
+    # What only a restart takes over is not passed over in silence.
+    said = "monitor.yaml has changed"
+    assert said not in site.monitor.tail()
+    settings = site.monitor.config / "monitor.yaml"
+    settings.write_text(settings.read_text() + "max_age_d: 300\n")
+    site.reload("ok", 2)
+    assert said in site.monitor.tail()
+
     # A restart comes to the same: the past was judged by the limit of its time.
     stood = site.intervals(), site.events()
     site.monitor.terminate(STOP_WITHIN_S)
