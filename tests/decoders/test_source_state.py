@@ -186,3 +186,13 @@ def test_what_cannot_be_written_down_does_not_stop_the_rest() -> None:
     assert state.evicted == 5
     assert state.get("a") is None
     assert state.changes() == {}
+
+
+def test_a_value_changed_in_place_is_written_down_again() -> None:
+    state = SourceState()
+    state.put("a", [1])
+    state.changes()
+    state.get("a").append(2)
+    assert state.changes() == {}
+    state.put_back("a")
+    assert state.changes() == {"a": msgspec.msgpack.encode([1, 2])}

@@ -164,6 +164,7 @@ def test_layouts_that_are_known_change_nothing() -> None:
         text = "".join(piece.format(random.randbytes(2).hex()) for piece in chosen)
         once = frame(text)
         assert kept.codec_object(bytes.fromhex(text)) == once
+        assert kept.is_frame(bytes.fromhex(text)) == (once is not None)
         seen += once is not None
     assert seen > 500
 
