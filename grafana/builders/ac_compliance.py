@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from grafana.builders.board import Board
 from grafana.builders.colours import AMBER, BLUE, RED, TEAL
-from grafana.builders.distribution import bars
+from grafana.builders.distribution import histogram_of
 from grafana.builders.influx import LONG_AGO, NOT_WITHDRAWN, Influx, in_buildings
 from grafana.builders.panels import Column, lines, link_to, number, series_style, tabular
 from grafana.builders.shared import rule_words
@@ -22,8 +22,8 @@ _COOLING = "\"rule\" = 'ac_cool_setpoint'"
 _AFTER_HOURS = "\"rule\" = 'ac_hours'"
 _AC = '"rule" =~ /^ac_/'
 _DEGREE_HOURS = "suffix: °C·h"
-_LOWEST_C, _HIGHEST_C = 16, 30
-"""What nearly all units can be set to; what lies beyond counts at the ends."""
+_MOST_UNITS = 5000
+"""So many rows the browser gets at most."""
 _RANKED = 20
 _COLOURS = {"ac_cool_setpoint": BLUE, "ac_heat_setpoint": RED, "ac_hours": AMBER}
 
@@ -73,22 +73,9 @@ def _figures(board: Board, words: Words) -> None:
 
 def _set_points(board: Board, words: Words) -> None:
     common = words.of("common")
-    degrees = range(_LOWEST_C, _HIGHEST_C + 1)
-    names = {_LOWEST_C: f"≤ {_LOWEST_C}", _HIGHEST_C: f"≥ {_HIGHEST_C}"}
-    counts = ", ".join(f'sum("c{degree}") AS "{names.get(degree, degree)} °C"' for degree in degrees)
-    # InfluxQL cannot group by a value: 0 to the power of the distance is 1 at a degree and 0 at all others.
-    marks = ", ".join(f'pow(0, abs("degree" - {degree})) AS "c{degree}"' for degree in degrees)
-    not_below = f'("value" + {_LOWEST_C} + abs("value" - {_LOWEST_C})) / 2'
-    not_above = f'("low" + {_HIGHEST_C} - abs("low" - {_HIGHEST_C})) / 2'
-    spread = Influx(
-        f"""SELECT {counts} FROM (SELECT {marks} FROM (SELECT floor("capped") AS "degree" FROM (
-            SELECT {not_above} AS "capped" FROM (SELECT {not_below} AS "low" FROM (
-            {_last_of_each_unit("setpoint_c")})))))""",
-        alias="$col",
-    )
+    each = Influx(f'SELECT "value" FROM ({_last_of_each_unit("setpoint_c")}) LIMIT {_MOST_UNITS}', form="table")
     board.row("row_setpoints")
-    distribution = bars(spread, unit="short", no_value=common("no_units"), upright=True)
-    board.add("distribution", distribution, width=14, height=9)
+    board.add("distribution", histogram_of(each, unit="celsius", no_value=common("no_units")), width=14, height=9)
     lost = "\"reason\" = 'no_data'"
     ended = Influx(
         f"""SELECT sum("all") AS "events", sum("s") / 3600 AS "hours", sum("cut") AS "lost" FROM

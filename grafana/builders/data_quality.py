@@ -95,9 +95,7 @@ def _meters(board: Board, words: Words) -> None:
     kind = Column("kind", common("columns.kind"), mappings=[mapping(common.table("kinds"))])
     count = f'SELECT count("amount") AS "entries" FROM "ledger" WHERE {_chosen(_GIVEN)}'
     board.row("row_meters")
-    by_kind = bars(
-        Influx(f'{count} GROUP BY "kind"', alias="$tag_kind"), unit="short", no_value=common("none"), upright=False
-    )
+    by_kind = bars(Influx(f'{count} GROUP BY "kind"', alias="$tag_kind"), unit="short", no_value=common("none"))
     board.add("by_kind", name_series(by_kind, words, "kinds"), width=8, height=9)
     course = Influx(f'{count} GROUP BY time($__interval), "kind" fill(none)', alias="$tag_kind")
     over_hours = lines(course, unit="short", no_value=common("none"), interval="1h", bars=True, stacked=True)

@@ -1,8 +1,12 @@
-"""Panels for how something is spread: bars of one figure each, and hours of the day against days."""
+"""Panels for how something is spread over units, over time, over the hours of the day.
+
+They sort and count in the browser, from a bounded number of rows. InfluxDB would read all of a subquery once for each
+column that is counted from it: 15 columns over the last readings of 30,000 units took it 20 s, where their rows take 2.
+"""
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, common, table
+from grafana_foundation_sdk.builders import bargauge, common, histogram, table, trend
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
@@ -18,7 +22,7 @@ from grafana.builders.colours import BLUE
 from grafana.builders.influx import INFLUX
 from grafana.builders.panels import no_thresholds
 
-__all__ = ["bars", "hours_by_days"]
+__all__ = ["bars", "histogram_of", "hours_by_days", "load_duration"]
 
 _DAY_AND_HOUR = "YYYY-MM-DD HH:00"
 """A time as two words, which Grafana's next transformation takes apart: InfluxQL cannot say the hour of a day, and only
@@ -26,9 +30,7 @@ the browser knows its own time zone."""
 _PARTS = r"/(?<day>\S+) (?<hour>\S+)/"
 
 
-def bars(
-    *queries: Builder[Dataquery], unit: str, no_value: str, upright: bool, decimals: int = 0, colour: str = BLUE
-) -> bargauge.Panel:
+def bars(*queries: Builder[Dataquery], unit: str, no_value: str) -> bargauge.Panel:
     """A bar from zero for each series or column, in the order of the query."""
     return (
         bargauge.Panel()
@@ -36,15 +38,70 @@ def bars(
         .targets(list(queries))
         .unit(unit)
         .no_value(no_value)
-        .decimals(decimals)
+        .decimals(0)
         .min(0)
         .thresholds(no_thresholds())
-        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(colour))
+        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
         .display_mode(kinds.BarGaugeDisplayMode.BASIC)
         .value_mode(kinds.BarGaugeValueMode.TEXT)
-        .orientation(kinds.VizOrientation.VERTICAL if upright else kinds.VizOrientation.HORIZONTAL)
+        .orientation(kinds.VizOrientation.HORIZONTAL)
         .show_unfilled(False)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    )
+
+
+def _no_legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(kinds.LegendDisplayMode.LIST)
+        .placement(kinds.LegendPlacement.BOTTOM)
+        .show_legend(False)
+    )
+
+
+def histogram_of(query: Builder[Dataquery], *, unit: str, no_value: str) -> histogram.Panel:
+    """How many rows of the query have a value within each step of 1."""
+    return (
+        histogram.Panel()
+        .datasource(INFLUX)
+        .targets([query])
+        .unit(unit)
+        .no_value(no_value)
+        .thresholds(no_thresholds())
+        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
+        .bucket_size(1)
+        .fill_opacity(80)
+        .legend(_no_legend())
+    )
+
+
+def load_duration(query: Builder[Dataquery], *, field: str, unit: str, no_value: str) -> trend.Panel:
+    """The values of a table's `field` from the highest to the lowest, over the share of the rows."""
+    return (
+        trend.Panel()
+        .datasource(INFLUX)
+        .targets([query])
+        .unit(unit)
+        .no_value(no_value)
+        .thresholds(no_thresholds())
+        .color_scheme(FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
+        .line_width(2)
+        .fill_opacity(10)
+        .legend(_no_legend())
+        .transformations(
+            [
+                DataTransformerConfig(
+                    id_val="sortBy", options={"fields": {}, "sort": [{"field": field, "desc": True}]}
+                ),
+                DataTransformerConfig(
+                    id_val="calculateField",
+                    options={"mode": "index", "index": {"asPercentile": True}, "alias": "share", "timeSeries": False},
+                ),
+                DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}}),
+            ]
+        )
+        .x_field("share")
+        .override_by_name("share", [DynamicConfigValue(id_val="unit", value="percentunit")])
     )
 
 

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models.common import StackingMode
 
 from grafana.builders.board import Board
 from grafana.builders.colours import AMBER, GREY, RED, TEAL
-from grafana.builders.distribution import bars, hours_by_days
+from grafana.builders.distribution import hours_by_days, load_duration
 from grafana.builders.influx import DAY_BUCKET, ELECTRICITY, NOT_WITHDRAWN, PEAK, Influx, in_buildings
 from grafana.builders.panels import Column, daily_bars, lines, link_to, mapping, number, series_style, tabular
 from grafana.builders.shared import completeness, name_series
@@ -21,8 +21,6 @@ __all__ = ["peak_hours"]
 
 _TOTAL = "\"item\" = 'total'"
 _ITEM = '"item" =~ /^(${item:regex})$/'
-_SHARES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90)
-"""Of the load duration curve [% of the hours]; its ends are the highest and the lowest hour."""
 _RANKED = 20
 
 
@@ -128,13 +126,10 @@ def _load(board: Board, words: Words) -> None:
     no_data = common("no_data")
     hourly = f"""SELECT sum("measured") + sum("estimated") AS "kw" FROM "consumption_hour"
         WHERE {_chosen(_TOTAL, '"intervals" > 0')} GROUP BY time(1h) fill(none)"""
-    steps = ", ".join(f'percentile("kw", {100 - share}) AS "{share} %"' for share in _SHARES)
-    duration = Influx(f'SELECT max("kw") AS "0 %", {steps}, min("kw") AS "100 %" FROM ({hourly})', alias="$col")
+    hours = Influx(hourly, form="table")
     board.row("row_load")
-    board.add("duration", bars(duration, unit="kwatt", no_value=no_data, upright=True), width=24, height=9)
-    matrix = hours_by_days(
-        Influx(hourly, form="table"), field="kw", unit="none", no_value=no_data, hour_title=words.of("peak")("hour")
-    )
+    board.add("duration", load_duration(hours, field="kw", unit="kwatt", no_value=no_data), width=24, height=9)
+    matrix = hours_by_days(hours, field="kw", unit="none", no_value=no_data, hour_title=words.of("peak")("hour"))
     board.add("heat", matrix, width=24, height=25)
 
 
