@@ -132,7 +132,7 @@ def _rankings(board: Board, words: Words) -> None:
         )
         columns = [building, *([device] if "device" in tags else []), first, *([second] if second else []), events]
         ranking = tabular(query, columns=columns, no_value=common("none"), sort=first.title)
-        board.add(key, ranking, width=12, height=10)
+        board.add(key, ranking, width=12 if "device" in tags else 24, height=10)
     latest = Influx(
         f"""SELECT "building", "device", "rule", "limit", "worst", "duration_s" FROM "violation"
             WHERE "state" = 'open' AND {_AC} AND {in_buildings()} AND {LONG_AGO} ORDER BY time DESC LIMIT 200""",
@@ -147,4 +147,4 @@ def _rankings(board: Board, words: Words) -> None:
         Column("worst", common("columns.worst"), "celsius", 1, width_px=90),
         Column("duration_s", common("columns.duration"), "s", width_px=120),
     ]
-    board.add("open_list", tabular(latest, columns=columns, no_value=common("none")), width=12, height=10)
+    board.add("open_list", tabular(latest, columns=columns, no_value=common("none")), width=24, height=10)

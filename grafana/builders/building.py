@@ -34,7 +34,7 @@ def building(words: Words) -> Board:
         "building",
         words,
         variables=[*org_variables(words), building_variable(words, one=True), item_variable(words)],
-        annotations=[violations(words)],
+        annotations=violations(words),
         since="now-2d",
     )
     _figures(board, words)

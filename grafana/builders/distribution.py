@@ -24,10 +24,9 @@ from grafana.builders.panels import no_thresholds
 
 __all__ = ["bars", "histogram_of", "hours_by_days", "load_duration"]
 
-_DAY_AND_HOUR = "YYYY-MM-DD HH:00"
-"""A time as two words, which Grafana's next transformation takes apart: InfluxQL cannot say the hour of a day, and only
-the browser knows its own time zone."""
-_PARTS = r"/(?<day>\S+) (?<hour>\S+)/"
+_DAY_AND_HOUR = '[{"day":"]YYYY-MM-DD[","hour":"]HH[:00"}]'
+"""A time as JSON, which Grafana's next transformation takes apart: InfluxQL cannot say the hour of a day, and only the
+browser knows its own time zone. What is in square brackets stands there as it is."""
 
 
 def bars(*queries: Builder[Dataquery], unit: str, no_value: str) -> bargauge.Panel:
@@ -132,15 +131,30 @@ def hours_by_days(query: Builder[Dataquery], *, field: str, unit: str, no_value:
                     id_val="extractFields",
                     options={
                         "source": "Time",
-                        "format": "regexp",
-                        "regExp": _PARTS,
+                        "format": "json",
                         "replace": False,
                         "keepTime": False,
                     },
                 ),
+                # Without it the matrix would head each day with the field's name, which the data source set as a title.
+                DataTransformerConfig(
+                    id_val="groupBy",
+                    options={
+                        "fields": {
+                            "day": {"operation": "groupby", "aggregations": []},
+                            "hour": {"operation": "groupby", "aggregations": []},
+                            field: {"operation": "aggregate", "aggregations": ["mean"]},
+                        }
+                    },
+                ),
                 DataTransformerConfig(
                     id_val="groupingToMatrix",
-                    options={"columnField": "day", "rowField": "hour", "valueField": field, "emptyValue": "null"},
+                    options={
+                        "columnField": "day",
+                        "rowField": "hour",
+                        "valueField": f"{field} (mean)",
+                        "emptyValue": "null",
+                    },
                 ),
                 DataTransformerConfig(id_val="sortBy", options={"fields": {}, "sort": [{"field": corner}]}),
             ]

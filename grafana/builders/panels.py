@@ -186,7 +186,7 @@ def shares(*queries: Builder[Dataquery], unit: str, no_value: str) -> piechart.P
         .legend(
             piechart.PieChartLegendOptions()
             .display_mode(kinds.LegendDisplayMode.TABLE)
-            .placement(kinds.LegendPlacement.RIGHT)
+            .placement(kinds.LegendPlacement.BOTTOM)
             .show_legend(True)
             .values([PieChartLegendValues.PERCENT])
         )
@@ -219,6 +219,7 @@ def states(
         .merge_values(True)
         .show_value(kinds.VisibilityMode.AUTO)
         .row_height(0.8)
+        .per_page(10)
         .legend(
             common.VizLegendOptions()
             .display_mode(kinds.LegendDisplayMode.LIST)
@@ -264,6 +265,7 @@ def tabular(
         .thresholds(no_thresholds())
         .color_scheme(_fixed(BLUE))
         .cell_height(kinds.TableCellHeight.SM)
+        .min_width(90)
         .transformations(
             [
                 DataTransformerConfig(

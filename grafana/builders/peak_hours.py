@@ -156,7 +156,7 @@ def _tables(board: Board, words: Words) -> None:
             Column("excess", common("columns.excess_kwh"), "kwatth", 1, width_px=105),
             Column("state", common("columns.state"), mappings=[mapping(common.table("states"))], width_px=90),
         ]
-        board.add(key, tabular(found, columns=columns, no_value=common("none")), width=12, height=10)
+        board.add(key, tabular(found, columns=columns, no_value=common("none")), width=24, height=9)
     ratio = Influx(
         f"""SELECT top("ratio", "building", {_RANKED}) AS "ratio", "demand", "limit" FROM (
             SELECT max("demand_kw") / max("limit_kw") AS "ratio", max("demand_kw") AS "demand",

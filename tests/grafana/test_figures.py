@@ -186,7 +186,7 @@ def test_a_buildings_figures(town: Town) -> None:
         rows = [row for row in within(intervals(town), town.week, "start_ms") if row.building == building.id]
         highest_kw = max(row.demand_kw or 0.0 for row in rows if row.period in PEAK)
         here = {"building": building.id}
-        assert figure(town, BUILDING, "Highest peak demand", **here) == highest_kw
+        assert figure(town, BUILDING, "Highest at peak", **here) == highest_kw
         assert figure(town, BUILDING, "Peak limit", **here) == building.peak_limit_kw
         assert same(figure(town, BUILDING, "Energy", **here), kwh(rows))
         assert same(figure(town, BUILDING, "Data completeness", **here), coverage(rows))

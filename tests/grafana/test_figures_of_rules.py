@@ -39,7 +39,7 @@ def test_air_conditioner_verdicts(town: Town) -> None:
     set_points = of["ac_cool_setpoint"] + of["ac_heat_setpoint"]
     assert same(figure(town, AC, "Degree hours"), math.fsum(event["excess"] for event in set_points))
     units = {event["device"] for found in of.values() for event in found}
-    assert figure(town, AC, "Units that broke a rule") == len(units)
+    assert figure(town, AC, "Units in violation") == len(units)
     assert figure(town, AC, "Open AC violations") == len(events(town, "state = 'open' AND rule LIKE 'ac_%'"))
     found = {row["rule"]: row for row in shown(town, AC, "Violations by rule")}
     assert {rule: row["events"] for rule, row in found.items()} == {rule: len(each) for rule, each in of.items()}
@@ -74,13 +74,13 @@ def test_worst_units(town: Town) -> None:
 def test_peak_hours(town: Town) -> None:
     rows = within(intervals(town), town.week, "day_ms")
     peak = [row for row in rows if row.period in PEAK]
-    assert same(figure(town, HOURS, "Energy in peak hours"), kwh(peak))
+    assert same(figure(town, HOURS, "Peak energy"), kwh(peak))
     assert same(figure(town, HOURS, "Share of peak hours"), kwh(peak) / kwh(rows))
     assert same(figure(town, HOURS, "Data completeness"), coverage(peak))
     over = {rule: events(town, f"{_began(town.week)} AND rule = '{rule}'") for rule in ("peak_demand", "peak_budget")}
-    for title, rule in (("Excess over the limit", "peak_demand"), ("Excess over the budget", "peak_budget")):
+    for title, rule in (("Excess over the limit", "peak_demand"), ("Excess over budget", "peak_budget")):
         assert same(figure(town, HOURS, title), math.fsum(event["excess"] for event in over[rule]))
-    assert figure(town, HOURS, "Windows over the budget") == len(over["peak_budget"])
+    assert figure(town, HOURS, "Windows exceeded") == len(over["peak_budget"])
 
 
 def test_peak_energy_against_the_budget(town: Town) -> None:

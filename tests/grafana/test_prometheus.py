@@ -169,7 +169,7 @@ def test_a_part_of_the_tree_leaves_the_others_out(watched: Watched) -> None:
         for choice in ({"building": building.id}, {"org4": building.org}):
             ((_, count),) = watched.rows(silent, **choice)
             assert count == devices
-        ((_, share),) = watched.rows(target(board, "Share of devices silent", kind="prometheus"), building=building.id)
+        ((_, share),) = watched.rows(target(board, "Silent share", kind="prometheus"), building=building.id)
         assert share == 1
     assert len({building.org for building in registry.buildings}) == len(registry.buildings)
     assert not watched.rows(silent, org1="Lạng S")
@@ -183,7 +183,7 @@ def test_figures_of_operations(watched: Watched) -> None:
     for title, expected in (
         ("Brokers away", 0),
         ("Points waiting", 0),
-        ("Failed reloads in force", 0),
+        ("Failed reloads", 0),
     ):
         ((_, value),) = watched.rows(target(board, title, kind="prometheus"))
         assert value == expected, title

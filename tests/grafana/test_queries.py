@@ -104,9 +104,11 @@ def test_annotations_give_what_grafana_reads(town: Town, name: str) -> None:
             for row in town.rows(fill(model["query"], {**ALL, "building": [building]}, town.week))
         ]
         assert rows
-        columns = {model["textColumn"], model["timeEndColumn"], *model["tagsColumn"].split(",")}
-        assert all(columns <= set(row) and row[model["textColumn"]] for row in rows)
-        assert any(row[model["timeEndColumn"]] for row in rows)
+        title, end = (model[each].removeprefix("violation.") for each in ("titleColumn", "timeEndColumn"))
+        columns = {title, model["textColumn"], *model["tagsColumn"].split(","), *([end] if end else [])}
+        assert all(columns <= set(row) and row[title] for row in rows)
+        assert all(value is not None for row in rows for value in row.values()), "Grafana passes over such rows"
+        assert not end or all(row[end] for row in rows)
 
 
 @pytest.mark.parametrize("name", INFLUX_DASHBOARDS)
