@@ -95,6 +95,27 @@ def test_another_monitor_and_another_building_are_not_silenced(
     assert state(another) == "active"
 
 
+def test_a_monitor_that_is_no_target_any_more_silences_what_was_said_of_it(tmp_path: Path) -> None:
+    """absent() gives an alert without an instance. Else people would be told that all is well when a pod goes away."""
+    down = labels_of("MonitorDown", "gone")
+    del down["instance"]
+    verdict, failing = labels_of("PeakLimitExceeded", "gone"), labels_of("AlertsNotDelivered", "alertmanager:9093")
+    with Webhook() as webhook:
+        alertmanager = Alertmanager(tmp_path, shortened_alertmanager(tmp_path, webhook.url))
+        alertmanager.start()
+        try:
+            alertmanager.post([down, verdict, failing])
+
+            def state(labels: dict[str, str]) -> str:
+                return next(state for found, state in alertmanager.states() if found == labels)
+
+            until(lambda: state(verdict) == "suppressed", "the verdict is silenced")
+            assert state(failing) == "active"
+            assert state(down) == "active"
+        finally:
+            alertmanager.stop()
+
+
 @pytest.mark.parametrize("is_night", [True, False])
 def test_at_night_nobody_is_paged_for_a_warning(is_night: bool, tmp_path: Path) -> None:
     with Webhook() as webhook:

@@ -87,6 +87,33 @@ def test_each_service_may_as_little_as_it_can() -> None:
     assert "USER 10001:10001" in (ROOT / "deploy" / "container" / "Dockerfile").read_text()
 
 
+def test_the_image_is_built_once_and_before_anybody_needs_it() -> None:
+    """Builds of one name that run side by side fail with the image store of newer Dockers."""
+    services = composed()["services"]
+    ours = {name: service for name, service in services.items() if service["image"].startswith("meter-monitor:")}
+    assert ours.keys() == IMAGES_OF_OURS
+    assert len({service["image"] for service in ours.values()}) == 1
+    assert [name for name, service in ours.items() if "build" in service] == ["secrets"]
+    assert {service["pull_policy"] for name, service in ours.items() if name != "secrets"} == {"never"}
+
+
+def test_influxdb_is_not_healthy_while_it_is_set_up() -> None:
+    """Its entry point starts another server, on port 9999, for the tokens to be made by, and the client's own
+    configuration leads there as long."""
+    test = composed()["services"]["influxdb"]["healthcheck"]["test"]
+    assert test[test.index("--host") + 1] == "http://127.0.0.1:8086"
+
+
+def test_alertmanager_finds_the_mail_password() -> None:
+    """It looks for it from its working directory, not from its configuration."""
+    config = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+    path = Path(config["global"]["smtp_auth_password_file"])
+    assert path.is_absolute()
+    mounts = composed()["services"]["alertmanager"]["volumes"]
+    assert f"alertmanager-secrets:{path.parent}:ro" in mounts
+    assert f"/alertmanager/{path.name}" in (FOLDER / "secrets.sh").read_text()
+
+
 def test_it_starts_in_order() -> None:
     services = composed()["services"]
     for name, service in services.items():
