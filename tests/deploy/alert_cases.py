@@ -81,14 +81,20 @@ SERVICE = [
     ),
     Case(
         "NoReadings",
-        {f"up{{{HERE}}}": "1x60"}
-        | of("readings_total", "_x20 5+5x30", f'{HERE}, outcome="accepted"')
-        | of("readings_total", "0+5x60", f'{HERE}, outcome="rejected"'),
-        quiet=("9m",),
-        firing=("10m", "19m"),
-        over=("25m",),
+        {f"up{{{HERE}}}": "1x90"}
+        | of("readings_total", "_x50 5+5x30", f'{HERE}, outcome="accepted"')
+        | of("readings_total", "0+5x90", f'{HERE}, outcome="rejected"'),
+        quiet=("10m", "39m"),
+        firing=("40m", "49m"),
+        over=("55m",),
         summary="The monitor a:9464 runs, and no reading has been accepted for half an hour.",
         about="there never was one",
+    ),
+    Case(
+        "NoReadings",
+        {f"up{{{HERE}}}": "_x10 1x60"} | of("readings_total", "_x12 7x14 9+1x40", f'{HERE}, outcome="accepted"'),
+        quiet=("20m", "26m", "40m", "60m"),
+        about="a new monitor, or one of a new name, whose gateways report each quarter of an hour",
     ),
     Case(
         "QuarantineRate",
