@@ -115,6 +115,7 @@ def test_the_pod_may_as_little_as_the_strictest_profile_allows(overlay: Path) ->
     assert set(container["resources"]["limits"]) >= {"cpu", "memory"}
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
     assert stateful_set["replicas"] == 1
+    assert stateful_set["podManagementPolicy"] == "Parallel", "a pod that never gets ready can be replaced"
     (claim,) = stateful_set["volumeClaimTemplates"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
 
