@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from monitor.cli import main
-from monitor.demo.command import demo_command
+from monitor.demo.command import AC_CADENCE_S, DAY_S, METER_CADENCE_S, demo_command
 from monitor.demo.verdict import Found, judge, verdict_view
 from monitor.results import RULES
+from monitor.simulate.faults import SOME_FAULTS
+from monitor.simulate.run import live_scenario
 from monitor.simulate.truth import Truth
-from tests.simulate.towns import ALL_FAULTS, town
+from tests.simulate.towns import ALL_FAULTS, at, town
 
 _DEADLINE_S = 200.0
 """Where nothing is compiled yet, that comes first."""
@@ -57,6 +59,30 @@ def test_demo_finds_what_is_true(tmp_path: Path) -> None:
     assert main(["replay", *map(str, arguments)]) == 0
     replayed = _rows(tmp_path / "replayed" / "events.csv")
     assert {row["event_id"] for row in replayed} == {row["event_id"] for row in true}
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        *(f"2026-11-{day:02}T{hour:02}:30" for day, hour in zip(range(16, 23), range(1, 24, 3), strict=False)),
+        "2027-02-08T05:00",  # Tết
+        "2027-05-01T14:00",
+        "2027-07-15T21:00",
+        "2027-10-04T09:00",  # the Golden Week
+    ],
+)
+def test_any_day_of_demo_breaks_every_rule(now: str) -> None:
+    scenario = live_scenario(
+        seed=1,
+        duration_s=DAY_S,
+        speed=DAY_S / 60,
+        now_ms=at(now),
+        buildings=1,
+        cadence_s=METER_CADENCE_S,
+        ac_cadence_s=AC_CADENCE_S,
+        faults=SOME_FAULTS,
+    )
+    assert {event.rule for event in scenario.truth().events} == set(RULES)
 
 
 def test_demo_ends_in_order_when_it_is_broken_off() -> None:
