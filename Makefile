@@ -12,7 +12,7 @@ demo: $(SETUP)
 
 test: $(SETUP) services
 	MONITOR_REQUIRE_SERVICES=$${MONITOR_REQUIRE_SERVICES:-$(if $(CI),1,$(if $(filter 0,$(shell id -u)),1,0))} \
-	  $(BIN)/python -m pytest $(PYTEST)
+	  $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: $(SETUP)
 	$(BIN)/ruff check .

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,29 @@ import pytest
 START_TIMEOUT_S = 60.0
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to whoever connects to somewhere: nobody takes one before its server listens."""
+_PORTS_OF_WORKER = 1_500
+
+
+def _candidates() -> Iterator[int]:
+    """Each worker of pytest-xdist has ports of its own, and none is given twice by one process until all have been."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _PORTS[worker * _PORTS_OF_WORKER % len(_PORTS) :][:_PORTS_OF_WORKER]
+    first = random.randrange(len(own))  # another run of the tests on this machine begins elsewhere
+    return itertools.cycle([*own[first:], *own[:first]])
+
+
+_CANDIDATES = _candidates()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in itertools.islice(_CANDIDATES, _PORTS_OF_WORKER):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port from {_PORTS[0]} to {_PORTS[-1]}")
 
 
 def require(*names: str) -> str:
