@@ -21,7 +21,7 @@ from monitor.simulate.delivery import deliveries
 from monitor.simulate.run import live_scenario
 from tests.e2e.plant import FAULTS, Course, Gateways, Plant
 from tests.e2e.results import of_truth
-from tests.grafana.conftest import last_evening_ms
+from tests.grafana.conftest import last_evenings_ms
 from tests.grafana.filled import Target, committed, fill_promql, target, targets
 from tests.services.influxd import Influxd
 from tests.services.mosquitto import Mosquitto
@@ -90,7 +90,7 @@ def _config(folder: Path, address: str) -> Path:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A day of two buildings; InfluxDB is away at first, so that writes fail."""
-    now_ms = last_evening_ms(datetime.datetime.now(datetime.UTC))
+    now_ms = next(last_evenings_ms(datetime.datetime.now(datetime.UTC)))
     scenario = live_scenario(
         seed=11, duration_s=86_400, speed=math.inf, now_ms=now_ms, buildings=2, ac_cadence_s=900.0, faults=FAULTS
     )
