@@ -1,9 +1,10 @@
 """Raw frames of Yobiiq's LoRaWAN meters, as the object that Yobiiq's codec makes of them.
 
 A frame is a row of (channel, type, value), big-endian. Layouts: EM4301 (three phases) and EM2101 (one), whose channels
-count up from 1 and whose registers are in Wh; EM4302, whose channels are all dd and whose registers are in 0.01 kWh.
-Public codecs: github.com/Yobiiq-BV/codecs. Type 03 is the time of the reading, type 01 that of the frame. Channel 0b
-with type 0a is a Modbus error code of one byte, although type 0a is a register of four.
+count up from 1, or are all fe in frames with voltages or powers, and whose registers are in Wh; EM4302, whose channels
+are all dd and whose registers are in 0.01 kWh. Public codecs: github.com/Yobiiq-BV/codecs. Type 03 is the time of the
+reading, type 01 that of the frame. Channel 0b with type 0a is a Modbus error code of one byte, although type 0a is a
+register of four.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["YobiiqFrames"]
 
 _SHORTEST, _LONGEST = 12, 242
 _ERROR = 0x0B0A
-_EM4302_CHANNEL = 0xDD
+_EM4301_CHANNEL, _EM4302_CHANNEL = 0xFE, 0xDD
 _REGISTERS, _POWER = frozenset({0x04, 0x05, 0x06, 0x07}), 0x13
 _EM4302_WH = 10
 """What one step of an EM4302's registers is [Wh]."""
@@ -54,7 +55,7 @@ class YobiiqFrames:
     """Reads frames; what it keeps are layouts."""
 
     def __init__(self) -> None:
-        self._layouts = Layouts(_length, _counts_up)
+        self._layouts = Layouts(_length, _is_em4301)
         self._em4302_layouts = Layouts(_em4302_length)
 
     def codec_object(self, frame: bytes) -> dict[str, Any] | None:
@@ -63,7 +64,7 @@ class YobiiqFrames:
         if len(frame) < _SHORTEST or len(frame) > _LONGEST:
             return None
         is_em4302 = frame[0] == _EM4302_CHANNEL
-        if not is_em4302 and frame[0] > 1:
+        if not is_em4302 and frame[0] > 1 and frame[0] != _EM4301_CHANNEL:
             return None
         layout = (self._em4302_layouts if is_em4302 else self._layouts).of(frame)
         if layout is None:
@@ -94,5 +95,6 @@ def _em4302_length(header: int) -> int | None:
     return _EM4302_LENGTHS.get(header & 0xFF) if header >> 8 == _EM4302_CHANNEL else None
 
 
-def _counts_up(layout: Layout) -> bool:
-    return all(a >> 8 < b >> 8 for a, b in pairwise(layout.headers))
+def _is_em4301(layout: Layout) -> bool:
+    channels = [header >> 8 for header in layout.headers]
+    return channels == [_EM4301_CHANNEL] * len(channels) or all(a < b for a, b in pairwise(channels))

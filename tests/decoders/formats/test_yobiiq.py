@@ -53,6 +53,13 @@ def test_the_other_layout_counts_in_hundredths() -> None:
     assert frame(times + "0304" + number(150)) is None
 
 
+def test_powers_come_on_one_channel() -> None:
+    powers = "fe03" + number(TS_S) + "fe13" + number(42_500) + "fe14" + number(14_000) + "fe24" + number(9)
+    found = frame(powers + "fef02023")
+    assert found == {"dataloggerTimestamp": TS_S, "activePowerL123": 42_500}
+    assert frame(powers + "0904" + number(1)) is None
+
+
 def test_what_does_not_fit_is_none() -> None:
     whole = TIMES + "0304" + number(12_000)
     assert frame(whole)
