@@ -14,6 +14,7 @@ folder, github.com/UtilitechAS/amsreader-firmware. Traps:
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -44,6 +45,10 @@ _PLAIN = {
     "export/active/accumulated": "export_register",
 }
 """Topics of single values, below `<topic>/meter/`."""
+_OF_THE_READER = re.compile(
+    r"/(?:realtime/.+|temperature(?:/[0-9A-Fa-f]{16})?|price/.+|id|uptime|vcc|mem|rssi|status|data)$"
+)
+"""Topics of the other single values: the firmware's own sums, probes, prices, the reader itself, frames as they are."""
 _Place = tuple[str, str]
 
 
@@ -100,6 +105,9 @@ class AmsHan:
         try:
             body = _decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if message.payload[:1] != b"{" and _OF_THE_READER.search(message.topic):
+                found.ignore("status")
+                return
             body = _slowly(message.payload)
         values = body.data
         if values is None:
