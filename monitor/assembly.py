@@ -119,6 +119,7 @@ async def open_service(
         reporter = Reporter(metrics, health, logs.Throttle())
         for broker in settings.brokers:
             metrics.connected(broker.name, False)
+        metrics.sources([source.name for source in settings.sources])
         server = HealthServer(settings.metrics.host, settings.metrics.port, prometheus, health)
         server.start()
         stack.callback(server.stop)

@@ -1,8 +1,8 @@
 """Every metric that Prometheus reads. The registry they belong to is passed in; nothing here is global.
 
-Labels are bounded by the configuration and by literal tables of the code: brokers, buildings, rules, reasons. A device
-is never a label. What is said for each building is kept apart (`_PerBuilding`): one figure a series instead of one
-object a series, and a building that is taken out of the configuration takes its series with it.
+Labels are bounded by the configuration and by literal tables of the code: brokers, sources, buildings, rules, reasons.
+A device is never a label. What is said for each building is kept apart (`_PerBuilding`): one figure a series instead
+of one object a series, and a building that is taken out of the configuration takes its series with it.
 
 `Metrics` fulfils `monitor.ingest.intake.IntakeMetrics` and `monitor.store.sender.SinkMetrics`. All methods may be
 called from any thread.
@@ -25,6 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from monitor import __version__
+from monitor.decoders import OUTCOMES
 from monitor.registry import Building, Policy, Registry
 from monitor.results import Event
 from monitor.store.outbox import OutboxStats
@@ -65,6 +66,11 @@ class Metrics:
         ProcessCollector(registry=registry)
 
         self._messages = counter("messages", "Messages taken from a broker, by outcome.", ["source", "outcome"])
+        self._source_messages = counter(
+            "source_messages",
+            "Messages that a source of the configuration has read, by outcome.",
+            ["source", "outcome"],
+        )
         self._readings = counter("readings", "Readings, by outcome; duplicates count as accepted.", ["outcome"])
         self._quarantined = counter("quarantined", "Readings and messages put into quarantine.", ["reason"])
         self._quarantine_rows = gauge("quarantine_rows", "Entries in quarantine.")
@@ -111,6 +117,17 @@ class Metrics:
     def messages(self, source: str, outcome: str, count: int) -> None:
         """source: a broker's name. outcome: one of `monitor.decoders.OUTCOMES`."""
         self._messages.labels(source, outcome).inc(count)
+
+    def sources(self, names: Iterable[str]) -> None:
+        """Those of the configuration in force until the monitor ends: each shows 0 until something comes, so that one
+        whose topics nobody publishes to is seen."""
+        for name in names:
+            for outcome in OUTCOMES:
+                self._source_messages.labels(name, outcome)
+
+    def source_messages(self, source: str, outcome: str, count: int) -> None:
+        """source: one of `sources`. outcome: one of `monitor.decoders.OUTCOMES`."""
+        self._source_messages.labels(source, outcome).inc(count)
 
     def readings(self, outcome: str, count: int) -> None:
         """outcome: accepted, rejected, or why something was no reading."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.decoders import OUTCOMES
 from monitor.ingest.intake import IntakeMetrics
 from monitor.metrics import Metrics
 from monitor.registry import AcRules, Building, Device, Policy, Registry, Window
@@ -30,6 +32,7 @@ SITE = Registry.of(
 )
 PROMISED = [
     "messages_total",
+    "source_messages_total",
     "readings_total",
     "quarantined_total",
     "open_violations",
@@ -124,6 +127,25 @@ def test_what_the_intake_says_is_counted(scraped: Scraped) -> None:
     assert scraped.value("journal_commit_seconds_count") == 1
     assert scraped.value("journal_commit_seconds_bucket", le="0.0025") == 0
     assert scraped.value("journal_commit_seconds_bucket", le="0.005") == 1
+
+
+def test_each_source_has_a_figure_from_the_start_and_no_other_has_one(scraped: Scraped) -> None:
+    assert scraped.series("source_messages_total") == {}
+    scraped.metrics.sources(["own", "plugs"])
+    zero = dict.fromkeys(itertools.product(OUTCOMES, ("own", "plugs")), 0)
+    assert scraped.series("source_messages_total") == zero
+    intake: IntakeMetrics = scraped.metrics
+    intake.source_messages("plugs", "ignored", 3)
+    intake.source_messages("plugs", "ignored", 2)
+    assert scraped.series("source_messages_total") == zero | {("ignored", "plugs"): 5}
+
+
+def test_reload_leaves_the_sources_figures(scraped: Scraped) -> None:
+    scraped.metrics.sources(["own"])
+    scraped.metrics.source_messages("own", "accepted", 2)
+    scraped.metrics.buildings(SITE)
+    scraped.metrics.reload(ok=True)
+    assert scraped.value("source_messages_total", source="own", outcome="accepted") == 2
 
 
 def test_what_the_sender_says_is_counted(scraped: Scraped) -> None:

@@ -110,6 +110,7 @@ def _ingest(board: Board, words: Words) -> None:
     messages = _rate("messages_total", 'source=~"${broker}"')
     _by_label(board, words, "messages", messages, "source, outcome", unit="suffix: /s", width=12)
     _by_label(board, words, "outcomes", _rate("readings_total"), "outcome", unit="suffix: /s", width=12)
+    _sources(board, words)
     connection = states(
         over_time(f"min by (broker) ({_metric('connected', _BROKER)})", legend="{{broker}}"),
         mappings=mapping(own.table("connection"), {"0": RED, "1": GREEN}),
@@ -131,6 +132,21 @@ def _ingest(board: Board, words: Words) -> None:
         "revisions": (f"sum({_increase('revisions_total')})", PURPLE, False),
     }
     _together(board, words, "late", late, unit="short", width=12)
+
+
+def _sources(board: Board, words: Words) -> None:
+    own = words.of("operations")
+    messages = _rate("source_messages_total")
+    _by_label(board, words, "sources", messages, "source, outcome", unit="suffix: /s", width=16)
+    since_start = tabular(
+        rows_at_end(f"sum by (source) ({_metric('source_messages_total')})"),
+        columns=[Column("source", own("source")), Column("Value", own("count"), unit="short")],
+        no_value=words.of("common")("none"),
+        sort=own("count"),
+        descending=False,
+        datasource=PROMETHEUS,
+    )
+    board.add("sources_since", since_start, width=8, height=8)
 
 
 def _quantile(name: str, quantile: float) -> str:

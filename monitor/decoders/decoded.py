@@ -110,6 +110,8 @@ class Decoded:
     """What is no reading and no mistake, by reason: retained_without_time, empty, command, unmapped, …"""
     requests: Sequence[Outgoing] = ()
     memory: Memory = field(default_factory=Memory)
+    of_sources: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Messages by source of the configuration and outcome; those of no source are not among them."""
 
 
 class Decoder(Protocol):
@@ -153,6 +155,7 @@ def _joined(parts: Sequence[Decoded]) -> Decoded:
         sum((part.ignored for part in parts), start=Counter()),
         [request for part in parts for request in part.requests],
         _remembered([part.memory for part in parts]),
+        sum((part.of_sources for part in parts), start=Counter()),
     )
 
 

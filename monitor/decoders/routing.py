@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decoders.decoded import Decoded, Limits, Memory, Outgoing, UnmappedId
+from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, Memory, Outgoing, UnmappedId
 from monitor.decoders.mapping import (
     FOREIGN,
     MAX_ID_CHARS,
@@ -62,15 +63,16 @@ class Sources:
             for source in sources
             if source.format != "native"
         ]
-        self._choices: list[tuple[Source, SourceReader | None]] = []
         readers = {reader.source.name: reader for reader in self._readers}
-        self._choices = [(source, readers.get(source.name)) for source in sources]
-        self._by_topic: dict[tuple[str, str], SourceReader | None] = {}
+        self._sources = tuple(sources)
+        self.readers = (*(readers.get(source.name) for source in sources), None)
+        """By the numbers that `number` gives; None: it is taken as a native one."""
+        self._by_topic: dict[tuple[str, str], int] = {}
         self._asked: dict[tuple[str, str], int] = {}
         self._evicted = 0
 
-    def reader(self, message: Message) -> SourceReader | None:
-        """Who reads a message; None: it is taken as a native one."""
+    def number(self, message: Message) -> int:
+        """Which source a message is of: its place among them, or how many there are where it is of none."""
         key = message.broker, message.topic
         try:
             return self._by_topic[key]
@@ -79,14 +81,30 @@ class Sources:
                 return self._choose(*key)
             if len(self._by_topic) >= _TOPICS_CACHED:
                 self._by_topic.clear()
-            reader = self._by_topic[key] = self._choose(*key)
-            return reader
+            number = self._by_topic[key] = self._choose(*key)
+            return number
 
-    def _choose(self, broker: str, topic: str) -> SourceReader | None:
-        for source, reader in self._choices:
+    def _choose(self, broker: str, topic: str) -> int:
+        for number, source in enumerate(self._sources):
             if source.broker in ("", broker) and any(topic_matches(topic, each) for each in source.topics):
-                return reader
-        return None
+                return number
+        return len(self._sources)
+
+    def counted(self, numbers: Sequence[int], outcome: NDArray[np.int8]) -> Counter[tuple[str, str]]:
+        """How many messages of each source had each outcome.
+
+        numbers: what `number` gives for each of m messages. outcome: int8[m], an index of `OUTCOMES`."""
+        if not self._sources:
+            return Counter()
+        counts = np.bincount(np.array(numbers, np.int64) * len(OUTCOMES) + outcome)[
+            : len(self._sources) * len(OUTCOMES)
+        ]
+        return Counter(
+            {
+                (self._sources[cell // len(OUTCOMES)].name, OUTCOMES[cell % len(OUTCOMES)]): int(counts[cell])
+                for cell in np.flatnonzero(counts).tolist()
+            }
+        )
 
     def is_due(self, source: str, key: str, now_ms: int) -> bool:
         """Whether a gateway may be asked for something (again)."""
@@ -134,8 +152,12 @@ class SourceDecoder:
 
     def decode(self, messages: Sequence[Message]) -> Decoded:
         """All readings of a batch. Never raises for what a message holds."""
-        reader_of = self._sources.reader
-        readers = [reader_of(message) for message in messages]
+        source_of, readers_of = self._sources.number, self._sources.readers
+        sources = [source_of(message) for message in messages]
+        decoded = self._decode(messages, [readers_of[source] for source in sources])
+        return replace(decoded, of_sources=self._sources.counted(sources, decoded.outcome))
+
+    def _decode(self, messages: Sequence[Message], readers: Sequence[SourceReader | None]) -> Decoded:
         others = [number for number, reader in enumerate(readers) if reader is not None]
         if not others:
             return self._native.decode(messages)

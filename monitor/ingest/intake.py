@@ -77,6 +77,9 @@ class IntakeMetrics(Protocol):
     def messages(self, source: str, outcome: str, count: int) -> None:
         """source: the broker's name. outcome: one of `OUTCOMES`."""
 
+    def source_messages(self, source: str, outcome: str, count: int) -> None:
+        """source: the name of one of the configuration's sources. outcome: one of `OUTCOMES`."""
+
     def readings(self, outcome: str, count: int) -> None:
         """outcome: accepted, or rejected, or why they were ignored."""
 
@@ -376,6 +379,8 @@ class Intake:
         for number, count in enumerate(counts):
             if count:
                 self._metrics.messages(names[number // len(OUTCOMES)], OUTCOMES[number % len(OUTCOMES)], count)
+        for (of, outcome), count in decoded.of_sources.items():
+            self._metrics.source_messages(of, outcome, count)
         if len(decoded.columns):
             self._metrics.readings("accepted", len(decoded.columns))
         for reason, count in decoded.ignored.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,39 @@ def test_fields_are_taken_literally_but_for_the_star() -> None:
     assert found == [0, NOT_MONITORED, NOT_MONITORED, 1, 1]
 
 
+def test_messages_are_counted_by_the_source_they_are_of() -> None:
+    of = registry(meter("m1"))
+    native = Source("own", "native", ("meters/#",))
+    never = Source("never", "tasmota", ("nobody/+",))
+    batch = [
+        message("meters/gw/m1", '{"ts": "2026-06-28T09:15:00Z", "register": 1}'),
+        message("meters/gw/m1", '{"ts": "2026-06-28T09:16:00Z", "register": 2}'),
+        message("meters/gw/m1", "{"),
+        telemetry("m1", energy_kwh=7.5),
+        message("elsewhere", "{"),
+    ]
+    decode = decoder(of, native, things(), never)
+    expected = {("own", "accepted"): 2, ("own", "rejected"): 1, ("tb", "accepted"): 1}
+    assert decode.decode(batch).of_sources == expected
+    assert decode_all(decode, batch[:3]).of_sources == {("own", "accepted"): 2, ("own", "rejected"): 1}
+    assert decode.decode(batch[4:]).of_sources == {}
+    assert decoder(of).decode(batch[:3]).of_sources == {}
+
+
+def test_what_is_read_one_by_one_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = decoder(registry(meter("m1")), things())
+    whole = decode.decode
+
+    def failing(messages: Sequence[Message]) -> Decoded:
+        if len(messages) > 1:
+            raise ZeroDivisionError
+        return whole(messages)
+
+    monkeypatch.setattr(decode, "decode", failing)
+    found = decode_all(decode, [telemetry("m1", energy_kwh=1), telemetry("m1", energy_kwh=2), message("x", "{")])
+    assert found.of_sources == {("tb", "accepted"): 2}
+
+
 def test_blanks_around_an_id_are_none_of_it() -> None:
     of = registry(meter("m", source_id="meter 1"))
     assert len(decoder(of, things()).decode([telemetry(" meter 1", energy_kwh=4)]).columns) == 1
@@ -265,7 +299,7 @@ def test_a_mistake_in_a_format_costs_its_message_alone(monkeypatch: pytest.Monke
     sources = Sources([things()], Limits())
     taken = decode_all(SourceDecoder(of, Limits(), sources), [telemetry("m", energy_kwh=4)])
     assert len(taken.columns) == 1
-    reader = sources.reader(telemetry("m"))
+    reader = sources.readers[sources.number(telemetry("m"))]
     assert reader is not None
     read = reader._read
     calls = []
@@ -348,7 +382,7 @@ def test_what_is_no_number_stays_what_it_is() -> None:
 
 def test_what_had_to_be_forgotten_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Sources([things()], Limits())
-    reader = sources.reader(telemetry("m"))
+    reader = sources.readers[sources.number(telemetry("m"))]
     assert reader is not None
     monkeypatch.setattr(reader.state, "_max_entries", 3)
     batch = [telemetry(f"m{number}", energy_t1_kwh=1, energy_t2_kwh=2) for number in range(5)]

@@ -43,6 +43,10 @@ def opened(rule: str, values: str) -> dict[str, str]:
     return of("open_violations", values, f'{SITE}, rule="{rule}"')
 
 
+def _of_source(values: str, outcome: str) -> dict[str, str]:
+    return of("source_messages_total", values, f'{HERE}, source="plugs", outcome="{outcome}"')
+
+
 SERVICE = [
     Case(
         "MonitorDown",
@@ -95,6 +99,36 @@ SERVICE = [
         {f"up{{{HERE}}}": "_x10 1x60"} | of("readings_total", "_x12 7x14 9+1x40", f'{HERE}, outcome="accepted"'),
         quiet=("20m", "26m", "40m", "60m"),
         about="a new monitor, or one of a new name, whose gateways report each quarter of an hour",
+    ),
+    Case(
+        "SourceSilent",
+        _of_source("0+1x60 60x1500 61x60", "accepted") | _of_source("0x1650", "rejected"),
+        quiet=("60m", "1440m", "1510m"),
+        firing=("1520m", "1560m"),
+        over=("1563m",),
+        labels=INSTANCE | {"source": "plugs"},
+        summary="Nothing has come for the source plugs of a:9464 for a day.",
+    ),
+    Case(
+        "SourceSilent",
+        _of_source("_x30 0x1600", "accepted") | _of_source("_x30 0x1600", "rejected"),
+        quiet=("60m", "1484m"),
+        firing=("1486m",),
+        labels=INSTANCE | {"source": "plugs"},
+        summary="Nothing has come for the source plugs of a:9464 for a day.",
+        about="its topics fit nothing",
+    ),
+    Case(
+        "SourceSilent",
+        _of_source("0x1700", "accepted") | _of_source("0x800 1x900", "rejected"),
+        quiet=("1520m", "1700m"),
+        about="what comes cannot be used",
+    ),
+    Case(
+        "SourceSilent",
+        _of_source("5x60 stale _x1500 0x400", "accepted"),
+        quiet=("60m", "1600m", "1900m"),
+        about="a source that was taken out and is back",
     ),
     Case(
         "QuarantineRate",

@@ -41,7 +41,7 @@ class Monitor(Server):
     """The first process on a machine compiles the kernels before all else, which takes a minute or more."""
 
     def __init__(
-        self, folder: Path, *broker_urls: str, influx: dict[str, Any] | None = None, **sections: dict[str, Any]
+        self, folder: Path, *broker_urls: str, influx: dict[str, Any] | None = None, **sections: object
     ) -> None:
         """influx and sections: as in monitor.yaml. The first broker is called main and spoken to in MQTT 5, a second
         one in 3.1.1."""

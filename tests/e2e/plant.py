@@ -119,13 +119,16 @@ class Plant:
     """Another broker."""
     database: dict[str, Any] | None = None
     """The section `influx` of monitor.yaml; that of `influx` where it is not given."""
+    sections: dict[str, Any] = field(default_factory=dict)
+    """More of monitor.yaml."""
     monitor: Monitor = field(init=False)
     _markers: int = 0
 
     def __post_init__(self) -> None:
         if self.influx is not None:
             self.database = {"version": 1, "url": self.influx.url, "database": DATABASE, "timeout_s": 5}
-        self.monitor = Monitor(self.folder, *(broker.url for broker in self.brokers), influx=self.database)
+        urls = [broker.url for broker in self.brokers]
+        self.monitor = Monitor(self.folder, *urls, influx=self.database, **self.sections)
         self.scenario.write_config(self.monitor.config)
 
     @property

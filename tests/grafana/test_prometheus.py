@@ -70,6 +70,12 @@ def test_counters_are_shown_as_rates() -> None:
             assert is_rate or "since" in each.panel["title"], each.name
 
 
+SOURCES = [
+    {"name": "silent", "format": "tasmota", "topics": ["nobody/+/SENSOR"]},
+    {"name": "simulated", "format": "native", "topics": ["meters/#"]},
+]
+
+
 @dataclass(frozen=True)
 class Watched:
     plant: Plant
@@ -98,7 +104,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
     with ExitStack() as stack:
         influx = Influxd(folder / "influx")
-        plant = stack.enter_context(Plant(folder, scenario, Mosquitto(folder / "broker"), influx))
+        plant = stack.enter_context(
+            Plant(folder, scenario, Mosquitto(folder / "broker"), influx, sections={"sources": SOURCES})
+        )
         plant.subscribe()
         address = plant.monitor.url.removeprefix("http://")
         prometheus = Prometheus(folder / "prometheus", _config(folder, address))
@@ -193,6 +201,10 @@ def test_figures_of_operations(watched: Watched) -> None:
     }
     assert found == {rule: monitor.metric("open_violations", rule=rule) for rule in found}
     assert sum(found.values()) > 0
+    table = target(board, "Messages since the start", kind="prometheus")
+    taken = {labels["source"]: value for labels, value in watched.rows(table)}
+    assert taken == {"silent": 0, "simulated": monitor.metric("messages_total")}
+    assert taken["simulated"] > 0
     reasons = target(DASHBOARDS["5-data-quality"], "Reasons since the monitor started", kind="prometheus")
     entries = {labels["reason"]: value for labels, value in watched.rows(reasons)}
     counted = monitor.rows("SELECT reason, COUNT(*) FROM quarantine GROUP BY reason")

@@ -85,6 +85,9 @@ class Metrics:
     def messages(self, source: str, outcome: str, count: int) -> None:
         self.counts["messages", source, outcome] += count
 
+    def source_messages(self, source: str, outcome: str, count: int) -> None:
+        self.counts["source", source, outcome] += count
+
     def readings(self, outcome: str, count: int) -> None:
         self.counts["readings", outcome] += count
 

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.decoders import Decoded, Memory, Outgoing
+from monitor.decoders import Decoded, Limits, Memory, Outgoing
 from monitor.decoders.native import NativeDecoder
+from monitor.decoders.routing import SourceDecoder, Sources
+from monitor.decoders.sources import Source
 from monitor.errors import JournalError, StoreError
 from monitor.ingest.intake import IntakeSettings
 from monitor.ingest.message import Message
@@ -24,6 +26,21 @@ NEVER_MS = 3_600_000.0
 
 def reading(value: float) -> str:
     return f'{{"ts": 1782638100, "register": {value}}}'
+
+
+def test_messages_are_counted_by_source_once_they_are_safe() -> None:
+    async def scenario() -> None:
+        link = MadeLink()
+        sources = Sources([Source("own", "native", ("meters/#",))], Limits())
+        async with Made([link], decoder=SourceDecoder(registry(), Limits(), sources)) as made:
+            made.journal.failures = [JournalError("disk full", retryable=True)]
+            await link.put(reading(1), reading(2), "nonsense")
+            await until(lambda: len(link.acked) == 3)
+            await until(lambda: made.metrics.commits == 1)
+            assert made.metrics.counts["source", "own", "accepted"] == 2
+            assert made.metrics.counts["source", "own", "rejected"] == 1
+
+    asyncio.run(scenario())
 
 
 def test_a_batch_is_committed_handed_on_and_acknowledged() -> None:
