@@ -232,12 +232,13 @@ class Wmbusmeters:
                 lost.add(quantity)
             else:
                 parts.setdefault(quantity, []).append((part, key, number * factor))
+        are_used = any(number for registers in parts.values() for _, _, number in registers)
         for quantity, registers in parts.items():
             if quantity in lost:  # the sum of the others would look like a register set back
                 found.ignore("partial")
                 continue
-            if not any(number for _, _, number in registers):
-                found.ignore("no_value")  # tariffs that the meter has but does not use
+            if not are_used:  # tariffs that the meter has but does not count in
+                found.ignore("no_value")
                 continue
             for part, key, number in registers:
                 found.add_part(source_id, quantity, part, number, ts_ms, key)
