@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import check, load_registry
+from monitor.config.field_patterns import common_name
 from monitor.errors import ConfigError, Problem
 from monitor.registry import Device, Registry, Window
 
@@ -498,6 +499,61 @@ def test_check_knows_the_horizon_of_the_settings(tmp_path: Path) -> None:
 
 
 SAME_ID = "id,building,kind,item,gateway,source_id,field\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "name"),
+    [
+        ("a", "a", "a"),
+        ("a", "b", None),
+        ("power*", "power1", "power1"),
+        ("power*", "*1", "power1"),
+        ("*", "*", ""),
+        ("*a*", "*b", "ab"),
+        ("a*c", "ab*bc", "abbc"),
+        ("l1*", "l2*", None),
+        ("*_in", "*_out", None),
+        ("a*b", "a", None),
+        ("power[1]", "power?1?", None),
+        ("power[1]", "power[*", "power[1]"),
+        ("x*" * 20, "y*", None),
+    ],
+)
+def test_a_name_that_fits_both_of_two_patterns(one: str, other: str, name: str | None) -> None:
+    assert common_name(one, other) == name
+    assert common_name(other, one) == name
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "m1,b1,meter,,,x,power*\nm2,b1,meter,,,x,a;power1\n",
+        "m1,b1,meter,,gw,x,*1\nm2,b1,meter,hvac,,x,power*\n",
+        "m1,b1,meter,,,x,*1\nx,b1,meter,,,,power*\n",
+    ],
+)
+def test_devices_that_may_take_the_same_value_are_doubted(tmp_path: Path, rows: str) -> None:
+    (problem,) = overlaps(tmp_path, rows)
+    assert (problem.file, problem.line, problem.column, problem.warning) == ("devices.csv", 3, "field", True)
+    assert "of m1 both fit a value that the payload calls 'power1'" in problem.found
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "m1,b1,meter,,,x,l1*\nm2,b1,meter,,,x,l2*\nm3,b1,meter,,,x,\n",
+        "m1,b1,meter,,gw1,x,*\nm2,b1,meter,,gw2,x,*1\n",
+        "m1,b1,meter,,,x,*\na1,b1,ac,,,x,*1\n",
+        "m1,b1,meter,,,x,*\nm2,b1,meter,,,y,*1\n",
+    ],
+)
+def test_patterns_that_never_meet_are_not_doubted(tmp_path: Path, rows: str) -> None:
+    assert overlaps(tmp_path, rows) == []
+
+
+def overlaps(folder: Path, rows: str) -> list[Problem]:
+    write(folder, devices=SAME_ID + rows)
+    return [problem for problem in check(folder, {}, NOW_MS) if problem.column == "field"]
 
 
 @pytest.mark.parametrize(

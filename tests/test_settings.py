@@ -339,6 +339,18 @@ def test_what_belongs_to_another_version_is_said(version: int, needed: str, othe
         load_settings(tmp_path, {"T": "secret"})
 
 
+def test_a_source_with_a_control_character_in_its_name_is_doubted(tmp_path: Path) -> None:
+    names = ["pl\\tugs", "pl\\x1b[31m", "pl\\x85", "ổ cắm", "plugs 2"]
+    listed = ", ".join(f'{{name: "{name}", format: homie, topics: ["{row}/#"]}}' for row, name in enumerate(names))
+    (tmp_path / "monitor.yaml").write_text(f"sources: [{listed}]\n", "utf-8")
+    found = [problem for problem in check(tmp_path, {}, 0) if problem.file == "monitor.yaml"]
+    assert [(problem.column, problem.warning) for problem in found] == [
+        (f"sources[{number}].name", True) for number in (1, 2, 3)
+    ]
+    assert "found 'pl\\tugs', which holds a control character" in found[0].found
+    assert all(problem.found.isprintable() for problem in found)
+
+
 def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     text = """
 brokers: [{name: main, share_group: two}]

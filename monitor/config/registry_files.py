@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 from monitor.calendars import PEAK_PERIODS, offset_problem
 from monitor.config.csv_table import Row, read_table
+from monitor.config.field_patterns import common_name
 from monitor.config.findings import Bounds, Findings, nearest, shown
 from monitor.config.policy_file import PolicyFile, read_policy
 from monitor.decoders.mapping import METERED, claims, fields_of
@@ -251,6 +252,7 @@ class _Devices:
             source_id = device.source_id or device.id
             if source_id not in wanted:
                 continue
+            doubt = ""
             for other in known_as.setdefault(source_id, []):
                 if _take_the_same(device, other):
                     row = self._row_of.get(device.id) or self._row_of[other.id]
@@ -260,6 +262,10 @@ class _Devices:
                         "by gateway (the name of a source), by item, or by field (the payload's names of their values)",
                     )
                     break
+                doubt = doubt or _may_take_the_same(device, other)
+            else:
+                if doubt:
+                    self._row_of[device.id].warn("field", doubt)
             known_as[source_id].append(device)
 
     @staticmethod
@@ -300,13 +306,32 @@ class _Devices:
 
 def _take_the_same(one: Device, other: Device) -> bool:
     """Of two devices with one id in payloads."""
-    if one.kind != other.kind or (one.gateway and other.gateway and one.gateway != other.gateway):
+    if _are_told_apart(one, other):
         return False
     if one.field or other.field:
         return bool(set(fields_of(one)) & set(fields_of(other)))
     if one.kind == "ac":
         return True
     return any(claims(quantity, one.item) and claims(quantity, other.item) for quantity in METERED)
+
+
+def _are_told_apart(one: Device, other: Device) -> bool:
+    return one.kind != other.kind or bool(one.gateway and other.gateway and one.gateway != other.gateway)
+
+
+def _may_take_the_same(one: Device, other: Device) -> str:
+    """What is to be said of two devices with one id in payloads whose names of values overlap; else nothing."""
+    if _are_told_apart(one, other):
+        return ""
+    for mine in fields_of(one):
+        for yours in fields_of(other):
+            name = common_name(mine, yours)
+            if name is not None:
+                return (
+                    f"{shown(mine)} and {shown(yours)} of {other.id} both fit a value that the payload calls "
+                    f"{shown(name)}, and one device gets it; name the values more exactly"
+                )
+    return ""
 
 
 def _or(value: float | None, default: float) -> float:

@@ -7,7 +7,7 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
-from monitor.config.findings import nearest, shown
+from monitor.config.findings import nearest, shown, text_problem
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.formats.mapper_path import Every, PathError, parse
 from monitor.decoders.names import DIMENSIONS
@@ -54,6 +54,9 @@ def doubts_of_sources(settings: Settings) -> list[Wrong]:
     found = []
     shared = {broker.name for broker in settings.brokers if broker.share_group is not None}
     for row, source in enumerate(settings.sources):
+        if problem := text_problem(source.name):
+            text = f"{problem}: the name stands in logs and metrics, and the column gateway of devices.csv refuses it"
+            found.append(Wrong(("sources", row, "name"), text))
         for number, topic in enumerate(source.topics):
             for earlier in settings.sources[:row]:
                 is_same = earlier.broker is None or earlier.broker == source.broker
