@@ -67,7 +67,7 @@ class AwsAzure:
                     found.ignore(known.ignored)
                 else:
                     document = lenient_json(message.payload)
-                    self._shadow.read(message, found, document, known.thing, known.operation)
+                    self._shadow.read(message, found, document, known.thing, known.operation, ts_ms)
                 return
         if "$iothub/" in topic:
             self._azure.read_twin_topic(message, found)
@@ -114,7 +114,7 @@ class AwsAzure:
             raise UnreadableError(f"expected an object, found {shown(document)}")
         state = document.get("state", document.get("current"))
         if type(state) is dict and not state.keys().isdisjoint(("reported", "desired", "state")):
-            self._read_shadow(message, found, document)
+            self._read_shadow(message, found, document, ts_ms)
         elif "PayloadData" in document and type(document.get("WirelessMetadata")) is dict:
             self._read_lorawan(message, found, document, ts_ms)
         elif is_of_azure(document):
@@ -122,9 +122,9 @@ class AwsAzure:
         else:
             self._plain.read_body(message, found, document, message.topic, ts_ms)
 
-    def _read_shadow(self, message: Message, found: Found, document: dict[str, Any]) -> None:
+    def _read_shadow(self, message: Message, found: Found, document: dict[str, Any], ts_ms: int | None) -> None:
         """A shadow's document on a topic of its own: a rule passed it on."""
-        self._shadow.read(message, found, document, as_id(document.get("thingName")) or message.topic, "")
+        self._shadow.read(message, found, document, as_id(document.get("thingName")) or message.topic, "", ts_ms)
 
     def _read_lorawan(self, message: Message, found: Found, document: dict[str, Any], ts_ms: int | None) -> None:
         about = document["WirelessMetadata"].get("LoRaWAN")

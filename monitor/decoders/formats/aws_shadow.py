@@ -50,7 +50,10 @@ class Shadow:
     def __init__(self, plain: PlainValues) -> None:
         self._plain = plain
 
-    def read(self, message: Message, found: Found, document: Any, thing: str, operation: str) -> None:
+    def read(
+        self, message: Message, found: Found, document: Any, thing: str, operation: str, envelope_ms: int | None
+    ) -> None:
+        """envelope_ms: when the cloud had it, if it came in an envelope; for values without a time of their own."""
         if type(document) is not dict:
             raise UnreadableError(f"expected an object, found {shown(document)}")
         current = document.get("current")
@@ -71,6 +74,8 @@ class Shadow:
             raw_time = document.get("timestamp")
         try:
             ts_ms = self._plain.time_ms(message, found, raw_time, thing)
+            if ts_ms is None:
+                ts_ms = envelope_ms
         except BadTimeError as error:
             found.reject(error.reason, f"{shown(thing)}: {error.detail}")
             return
