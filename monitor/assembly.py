@@ -228,7 +228,7 @@ async def open_service(
             sources_of(settings),
             limits,
             state=source_memory.state(),
-            unmapped=UnmappedLog(source_memory.last_seen()),
+            unmapped=UnmappedLog(source_memory.quarantined()),
         )
         intake = Intake(
             links,

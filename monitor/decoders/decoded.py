@@ -81,6 +81,8 @@ class UnmappedId(NamedTuple):
     """Its message's arrival, UTC."""
     values: Mapping[str, float]
     """Its last value of each quantity, in canonical units."""
+    quarantined_ms: int
+    """Arrival of the message for which it was put into quarantine, UTC."""
 
 
 class Memory(NamedTuple):

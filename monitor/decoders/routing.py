@@ -247,16 +247,21 @@ class SourceDecoder:
                 if source_id in foreign
                 else ("unknown_device", "no device has this source_id")
             )
-            if log.is_new(source, source_id, message.received_ms):
+            is_new = log.is_new(source, source_id, message.received_ms)
+            if is_new:
                 if not bad.full(number, reason):
                     bad.add(number, reason, f"{shown(source_id)}: {what}; see meter-monitor devices --unmapped")
             else:
                 ignored["unmapped"] += len(values)
             before = seen.get((source, source_id))
-            if log.is_due(source, source_id, values, message.received_ms) or before is not None:
+            is_due = log.is_due(source, source_id, values, message.received_ms)
+            if is_new or is_due or before is not None:
                 last: dict[str, float] = dict(before.values) if before is not None else {}
                 last.update((quantity, float(measured)) for quantity, measured in values.items())
-                seen[source, source_id] = UnmappedId(source, source_id, message.topic, message.received_ms, last)
+                quarantined_ms = log.quarantined_ms(source, source_id)
+                seen[source, source_id] = UnmappedId(
+                    source, source_id, message.topic, message.received_ms, last, quarantined_ms
+                )
 
     def _judged(
         self, rows: _Rows, messages: Sequence[Message], bad: Rejections

@@ -16,16 +16,20 @@ K = TypeVar("K", bound=Hashable)
 
 
 class UnmappedLog:
-    """When each unmapped id was quarantined and noted last. The longest unseen are forgotten first."""
+    """When each unmapped id was quarantined and noted last. Those for which that is longest ago are forgotten first."""
 
     def __init__(self, quarantined_ms: Mapping[tuple[str, str], int] | None = None) -> None:
-        """quarantined_ms: by source and id, what is known from before."""
+        """quarantined_ms: by source and id, what is known from before, the longest ago first."""
         self._quarantined = dict(quarantined_ms or {})
         self._noted: dict[tuple[str, str, frozenset[str]], int] = {}
 
     def is_new(self, source: str, source_id: str, now_ms: int) -> bool:
         """Whether it is time to quarantine the id; then the period begins."""
         return _is_due(self._quarantined, (source, source_id), now_ms, PERIOD_MS)
+
+    def quarantined_ms(self, source: str, source_id: str) -> int:
+        """When the id's period began. Raises KeyError where it was never asked for."""
+        return self._quarantined[source, source_id]
 
     def is_due(self, source: str, source_id: str, quantities: Iterable[str], now_ms: int) -> bool:
         """Whether it is time to note its last values of these quantities.

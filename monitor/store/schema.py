@@ -52,6 +52,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             last_ms INTEGER NOT NULL, "values" TEXT NOT NULL, PRIMARY KEY (source, source_id)) WITHOUT ROWID""",
         "CREATE INDEX unmapped_by_time ON unmapped (last_ms)",
     ),
+    (
+        # until then it began anew with every restart, at what was seen last
+        "ALTER TABLE unmapped ADD COLUMN quarantined_ms INTEGER",
+        "UPDATE unmapped SET quarantined_ms = last_ms",
+    ),
 )
 """Each entry takes the file from the version of its place to the next. Never change one that was released: add one."""
 

@@ -26,6 +26,8 @@ class Unmapped(NamedTuple):
     seen_ms: int
     values: Mapping[str, float]
     """Last value of each quantity, in canonical units."""
+    quarantined_ms: int | None = None
+    """When it was last put into quarantine, UTC; None: nothing new is known of that."""
 
 
 class SeenUnmapped(NamedTuple):
@@ -68,11 +70,15 @@ class SourceMemory:
                     (names,),
                 )
 
-    def last_seen(self) -> dict[tuple[str, str], int]:
-        """When each unmapped id, by source and id, was seen last [UTC ms]. Raises StoreError."""
+    def quarantined(self) -> dict[tuple[str, str], int]:
+        """When each unmapped id, by source and id, was last put into quarantine [UTC ms], the longest ago first. Raises
+        StoreError."""
         with self._lock, translated(self._path, "read unmapped ids"):
-            rows = self._db.execute("SELECT source, source_id, last_ms FROM unmapped ORDER BY last_ms").fetchall()
-        return {(source, source_id): last_ms for source, source_id, last_ms in rows}
+            rows = self._db.execute(
+                "SELECT source, source_id, quarantined_ms FROM unmapped WHERE quarantined_ms IS NOT NULL "
+                "ORDER BY quarantined_ms"
+            ).fetchall()
+        return {(source, source_id): quarantined_ms for source, source_id, quarantined_ms in rows}
 
     def save(self, state: Mapping[str, Mapping[str, bytes | None]], unmapped: Sequence[Unmapped]) -> None:
         """All of it in one transaction, or nothing. Raises StoreError."""
@@ -99,8 +105,9 @@ class SourceMemory:
 
     def _save_unmapped(self, unmapped: Sequence[Unmapped]) -> None:
         self._db.executemany(
-            "INSERT INTO unmapped VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            'topic = excluded.topic, last_ms = excluded.last_ms, "values" = json_patch("values", excluded."values")',
+            "INSERT INTO unmapped VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            'topic = excluded.topic, last_ms = excluded.last_ms, "values" = json_patch("values", excluded."values"), '
+            "quarantined_ms = COALESCE(excluded.quarantined_ms, quarantined_ms)",
             [
                 (
                     each.source,
@@ -109,6 +116,7 @@ class SourceMemory:
                     each.seen_ms,
                     each.seen_ms,
                     json.dumps({name: _finite(value) for name, value in each.values.items()}),
+                    each.quarantined_ms,
                 )
                 for each in unmapped
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from monitor.decoders.mapping import NOT_MONITORED, DeviceMap, nearest_decimal
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.decoders.sources import IdRule, Source, topic_matches
-from monitor.decoders.unmapped import PERIOD_MS
+from monitor.decoders.unmapped import PERIOD_MS, UnmappedLog
 from monitor.ingest.message import Message
 from monitor.readings import QUANTITY_NAMES
 from monitor.registry import Building, Device, Policy, Registry
+from monitor.store.source_memory import SourceMemory, Unmapped, read_unmapped
 
 NOW_MS = 1_782_638_100_000
 """2026-06-28T09:15:00Z."""
@@ -245,6 +247,31 @@ def test_an_unmapped_id_is_quarantined_once_a_period_and_noted() -> None:
     later = decode([telemetry("new", energy_kwh=7)._replace(received_ms=NOW_MS + PERIOD_MS)])
     assert [reject.reason for reject in later.rejects] == ["unknown_device"]
     assert dict(later.memory.unmapped[0].values) == {"register": 7.0}
+
+
+def test_an_unmapped_id_is_quarantined_once_a_period_over_restarts_and_reloads(tmp_path: Path) -> None:
+    of = registry(meter("m"))
+    hour_ms = 3_600_000
+    quarantined_h = []
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    for hour in range(0, 60, 3):  # restarted every three hours, reloaded within them
+        sources = Sources([things()], Limits(), unmapped=UnmappedLog(memory.quarantined()))
+        for at_h in (hour, hour + 1, hour + 2):
+            sent = telemetry("new", energy_kwh=4)._replace(received_ms=NOW_MS + at_h * hour_ms)
+            found = SourceDecoder(of, Limits(), sources).decode([sent])
+            quarantined_h += [at_h] * len(found.rejects)
+            memory.save(found.memory.state, [Unmapped(*each) for each in found.memory.unmapped])
+            (listed,) = read_unmapped(tmp_path / "monitor.sqlite")
+            assert (listed.first_ms, listed.unmapped.seen_ms) == (NOW_MS, sent.received_ms)
+    memory.close()
+    assert quarantined_h == [0, 24, 48]
+
+
+def test_an_id_that_is_quarantined_is_noted_though_it_just_was() -> None:
+    decode = decoder(registry(meter("m")), things()).decode
+    for age_ms in (0, PERIOD_MS - 1, PERIOD_MS):
+        found = decode([telemetry("new", energy_kwh=4)._replace(received_ms=NOW_MS + age_ms)])
+    assert [each.quarantined_ms - NOW_MS for each in found.memory.unmapped] == [PERIOD_MS]
 
 
 def test_an_unmapped_id_is_noted_with_all_values_of_gateways_that_send_them_one_by_one() -> None:

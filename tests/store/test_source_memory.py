@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from monitor.store import source_memory
+from monitor.store import schema, source_memory
 from monitor.store.source_memory import SourceMemory, Unmapped, read_unmapped
 
 
@@ -49,13 +50,14 @@ def test_a_change_does_not_read_all_that_is_remembered(tmp_path: Path) -> None:
 
 def test_sources_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     memory = SourceMemory(tmp_path / "monitor.sqlite")
-    memory.save({"gw": {"1": b"x"}, "b'": {"1": b"y"}, "gone": {"1": b"z"}}, [seen("m", 1, register=1.0)])
+    changes = {"gw": {"1": b"x"}, "b'": {"1": b"y"}, "gone": {"1": b"z"}}
+    memory.save(changes, [seen("m", 1, register=1.0)._replace(quarantined_ms=1)])
     memory.keep_only(["gw", "b'"])
     assert list(memory.state()) == ["b'", "gw"]
-    assert list(memory.last_seen()) == [("gw", "m")]
+    assert list(memory.quarantined()) == [("gw", "m")]
     memory.keep_only([])
     assert memory.state() == {}
-    assert memory.last_seen() == {}
+    assert memory.quarantined() == {}
     memory.close()
 
 
@@ -79,7 +81,28 @@ def test_an_unmapped_id_keeps_its_first_time_and_each_last_value(tmp_path: Path)
     ]
     assert found[0].unmapped.values == {"register": 1.0, "power_kw": 0.5}
     assert found[0].unmapped.topic == "topic/m"
-    assert memory.last_seen() == {("gw", "n"): 11, ("gw", "m"): 20}
+    memory.close()
+
+
+def test_when_an_id_was_quarantined_is_kept_apart_from_when_it_was_seen(tmp_path: Path) -> None:
+    memory = SourceMemory(tmp_path / "monitor.sqlite")
+    memory.save({}, [seen(each, at_ms)._replace(quarantined_ms=at_ms) for each, at_ms in (("m", 10), ("n", 5))])
+    memory.save({}, [seen("m", 20), seen("n", 30)._replace(quarantined_ms=30), seen("o", 40)])
+    assert list(memory.quarantined().items()) == [(("gw", "m"), 10), (("gw", "n"), 30)]
+    memory.close()
+
+
+def test_a_file_of_before_begins_the_period_at_what_was_seen_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "monitor.sqlite"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        with closing(schema.connect(path)) as db:
+            db.execute("INSERT INTO unmapped VALUES ('gw', 'm', 't', 10, 20, '{}')")
+        assert [each.first_ms for each in read_unmapped(path)] == [10]
+    memory = SourceMemory(path)
+    assert memory.quarantined() == {("gw", "m"): 20}
     memory.close()
 
 
@@ -89,5 +112,5 @@ def test_the_ids_not_seen_for_longest_make_room(tmp_path: Path, monkeypatch: pyt
     for number in range(5):
         memory.save({}, [seen(f"m{number}", number, register=1.0)])
     memory.save({}, [seen("m2", 9, register=1.0), seen("m9", 8, register=1.0)])
-    assert list(memory.last_seen()) == [("gw", "m4"), ("gw", "m9"), ("gw", "m2")]
     memory.close()
+    assert [each.unmapped.source_id for each in read_unmapped(tmp_path / "monitor.sqlite")] == ["m2", "m4", "m9"]
