@@ -10,7 +10,9 @@ and 3 have no letter and need a timezone. For what bridges make of telegrams see
 from __future__ import annotations
 
 from monitor.decoders.formats.dsmr_bridges import Bridges
-from monitor.decoders.formats.dsmr_telegram import Channel, Number, Telegram, telegrams
+from monitor.decoders.formats.dsmr_lines import Channel, Number, Telegram
+from monitor.decoders.formats.dsmr_shape import Shapes
+from monitor.decoders.formats.dsmr_telegram import telegrams
 from monitor.decoders.formats.p1_clock import P1Clock
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import Options
@@ -59,6 +61,7 @@ class DsmrP1:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._clock = P1Clock(options, state)
+        self._shapes = Shapes()
         self._bridges = Bridges(options, state, self._clock, self._read_telegrams)
 
     def read(self, message: Message, found: Found) -> None:
@@ -71,7 +74,7 @@ class DsmrP1:
     def _read_telegrams(self, payload: bytes, message: Message, found: Found) -> None:
         wrong: UnreadableError | None = None
         number = 0
-        for telegram in telegrams(payload):
+        for telegram in telegrams(payload, self._shapes):
             if isinstance(telegram, UnreadableError):
                 wrong = telegram
                 found.reject(telegram.reason, telegram.detail)
