@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.mapper_config import check, compile_plan
 from monitor.decoders.formats.mapper_path import ABSENT, Every, Trail, spread
-from monitor.decoders.formats.mapper_usual import Usual, id_text, move
+from monitor.decoders.formats.mapper_typed import Typed
+from monitor.decoders.formats.mapper_usual import NO_ID, Ids, Usual, id_text, move
 from monitor.decoders.formats.mapper_values import plain_text
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, text_of
@@ -56,7 +57,8 @@ class Mapper:
         self._time_at = plan.time[0] if len(plan.time) == 1 else None
         self._has_time = bool(plan.time) or self._is_time_usual
         self._topics: dict[str, _Topic] = {}
-        self._ids: dict[str, str] = {}
+        self._ids = Ids()
+        self._typed = None if plan.layout is None else Typed(plan.layout, plan.clock, self._ids)
         self._of_element = Found(state)
         self._probe = Found(SourceState())
 
@@ -70,6 +72,16 @@ class Mapper:
             found.ignore("empty")
             return
         plan = self._plan
+        has_any: bool | None = None
+        if self._typed is not None and (plan.id_at is not None or topic.source_id is not None):
+            has_any = self._typed.read(payload, topic.source_id, message.received_ms, found)
+        if has_any is None:
+            has_any = self._along_trails(message, topic, found)
+        if not has_any and not found.rejected:
+            found.ignore("no_reading")
+
+    def _along_trails(self, message: Message, topic: _Topic, found: Found) -> bool:
+        plan, payload = self._plan, message.payload
         trails: Iterable[Trail]
         if plan.payload == "json":
             try:
@@ -97,8 +109,7 @@ class Mapper:
                 if self._element(trail, topic, message.received_ms, own):
                     has_any = True
                 move(own, found)
-        if not has_any and not found.rejected:
-            found.ignore("no_reading")
+        return has_any
 
     def _topic(self, text: str) -> _Topic:
         plan = self._plan
@@ -142,14 +153,11 @@ class Mapper:
                 return True
         if plan.id_at is not None:
             raw = plan.id_at(trail)
-            source_id = self._ids.get(raw) if type(raw) is str else None
-            if source_id is None:
-                source_id = self._new_id(raw)
+            source_id = (self._ids.known.get(raw) if type(raw) is str else None) or self._ids.text(raw)
         else:
             source_id = topic.source_id or self._id(trail, topic)
         if source_id is None:
-            detail = "no id of a meter or a unit where the mapping expects it"
-            return self._refused(trail, topic, found, "no_id", detail)
+            return self._refused(trail, topic, found, "no_id", NO_ID)
         ts_ms = None
         if self._has_time:
             try:
@@ -196,18 +204,10 @@ class Mapper:
         for slot in plan.around:
             raw = self._usual.id_of(trail[slot])
             if raw is not ABSENT:
-                return (self._ids.get(raw) if type(raw) is str else None) or self._new_id(raw)
+                return (self._ids.known.get(raw) if type(raw) is str else None) or self._ids.text(raw)
             if slot == plan.around[0] and plan.own_key is not None:
                 return id_text(plan.own_key(trail))
         return topic.fallback_id
-
-    def _new_id(self, raw: Any) -> str | None:
-        text = id_text(raw)
-        if text is not None and type(raw) is str and len(raw) <= _LONGEST_ID:
-            if len(self._ids) >= _KNOWN_TOPICS:
-                self._ids.clear()
-            self._ids[raw] = text
-        return text
 
     def _joined_id(self, trail: Trail, topic: _Topic) -> str | None:
         parts = self._plan.id_parts

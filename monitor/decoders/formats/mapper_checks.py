@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor.decoders.formats.mapper_csv import column_key
 from monitor.decoders.formats.mapper_path import ABSENT, Get, Path, PathError, Scope, Step, Trail, parse
+from monitor.decoders.formats.mapper_typed import Direct, Place
 from monitor.decoders.formats.mapper_values import Label, word_of
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
@@ -55,6 +56,9 @@ class Sections:
         self._has_parts = False
         self._wanted: list[tuple[Step, ...]] = []
         """Where the mapping's paths lead, from the root."""
+        self._places: dict[Get, Place] = {}
+        """The same for each getter, from a slot of the trail."""
+        self._direct: list[Direct] = []
 
     def _add(self, where: str, text: str) -> None:
         self.problems.append((where, text))
@@ -128,6 +132,7 @@ class Sections:
             self._add(where, str(error))
             return None
         if not path.is_key:
+            self._places[get] = Place(scope.slot(path), path.steps)
             self._wanted.append((*scope.way[scope.slot(path)], *path.steps))
         return get
 

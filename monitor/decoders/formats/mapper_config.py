@@ -21,6 +21,7 @@ from monitor.decoders.formats.mapper_csv import SEPARATORS, Table
 from monitor.decoders.formats.mapper_entries import Entries
 from monitor.decoders.formats.mapper_path import ABSENT, Every, Get, Path, Scope, Trail, getter
 from monitor.decoders.formats.mapper_time import FORMATS, Clock
+from monitor.decoders.formats.mapper_typed import Layout, layout_of
 from monitor.decoders.formats.mapper_values import Label, Read, word_of
 from monitor.decoders.formats.mapper_wanted import reader_of
 from monitor.decoders.names import Names
@@ -87,6 +88,8 @@ class Plan(NamedTuple):
     commands: frozenset[str]
     table: Table
     has_parts: bool
+    layout: Layout | None
+    """Of payloads that are built just as the mapping says; None: the mapping says too little of that."""
     decimal: str
     names: Names
 
@@ -149,6 +152,7 @@ class _Compiler(Entries):
                 columns=self._columns, has_header=bool(has_header), numbers=tuple(sorted(self._numbers))
             ),
             has_parts=self._has_parts or not values,
+            layout=self._layout(id_at, time, is_id_of_topic) if is_all_said and not conditions else None,
             decimal=self._decimal,
             names=self._names,
         )
@@ -282,6 +286,20 @@ class _Compiler(Entries):
             self._add("commands", f"found {quoted(raw)}, expected a list of last levels of topics, such as [set, get]")
             return frozenset()
         return frozenset(each.lower() for each in raw)
+
+    def _layout(self, id_at: Get | None, time: tuple[Get, ...], is_id_of_topic: bool) -> Layout | None:
+        if self._payload != "json" or self._has_parts or len(time) > 1 or (id_at is None and not is_id_of_topic):
+            return None
+        gets = [*time, *([id_at] if id_at else [])]
+        if len(self._direct) < len(self._more["values"]) or not all(get in self._places for get in gets):
+            return None
+        return layout_of(
+            self._each.steps if self._each else None,
+            self._scope.element,
+            self._places[id_at] if id_at else None,
+            self._places[time[0]] if time else None,
+            self._direct,
+        )
 
     def _default_name_level(self, more: Mapping[str, Any]) -> int | None:
         """Level that names the value where the payload is nothing but a value."""

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from monitor.decoders.formats.mapper_checks import YAML_WORDS, Sections, nearest, quoted
 from monitor.decoders.formats.mapper_path import ROOT, Path, Scope, getter
-from monitor.decoders.formats.mapper_values import Label, Read, Rule, compile_value, over_many
+from monitor.decoders.formats.mapper_typed import Direct
+from monitor.decoders.formats.mapper_values import Label, Read, Rule, compile_value, over_many, plain_of
 from monitor.decoders.names import DIMENSIONS, Meaning, Names
 from monitor.decoders.options import FieldRule, Options
 from monitor.decoders.payloads import shown
@@ -94,7 +95,12 @@ class Entries(Sections):
         get = self._bind(inner or self._scope, path, where)
         if get is None:
             return None
-        read = compile_value(get, rule, self._names, DIMENSIONS[quantity] if quantity else None)
+        dimension = DIMENSIONS[quantity] if quantity else None
+        read = compile_value(get, rule, self._names, dimension)
+        if head is None and isinstance(rule.name, str) and unit_at is None and get in self._places:
+            plain = None if dimension == "temperature" else plain_of(rule)
+            alone = compile_value(getter(0, ()), rule, self._names, dimension)
+            self._direct.append(Direct(self._places[get], plain, alone))
         return read if head is None else over_many(read, head.steps)
 
     def _value_path(self, section: dict[str, Any], where: str) -> tuple[Path, Path | None, Scope | None]:

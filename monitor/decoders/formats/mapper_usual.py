@@ -19,7 +19,7 @@ from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError
 from monitor.decoders.values import Found
 
-__all__ = ["ID_KEYS", "TIME_KEYS", "Shape", "Usual", "id_text", "move"]
+__all__ = ["ID_KEYS", "NO_ID", "TIME_KEYS", "Ids", "Shape", "Usual", "id_text", "move"]
 
 ID_KEYS = (
     "meter_id", "meterid", "device_id", "deviceid", "dev_id", "devid", "dev_eui", "deveui", "sn", "serial",
@@ -45,9 +45,11 @@ _IMPORT = frozenset({"import", "imported", "plus", "positive", "forward", "in", 
 _NAME_KEYS = ("name", "key", "tag", "metric", "parameter", "param", "point", "quantity", "field", "identifier")
 _VALUE_KEYS = ("value", "val", "v")
 _UNIT_KEYS = ("unit", "units", "uom", "u")
+NO_ID = "no id of a meter or a unit where the mapping expects it"
 _LONGEST_ID = 200
 _LARGEST_ID = 10**30
 _KNOWN_SHAPES = 1000
+_KNOWN_IDS = 10_000
 _KEYS_OF_SHAPE = 100
 _DEEPEST = 8
 
@@ -63,6 +65,22 @@ def id_text(raw: Any) -> str | None:
     else:
         return None
     return text if text and len(text) <= _LONGEST_ID and text.isprintable() else None
+
+
+class Ids:
+    """`id_text`, which remembers texts."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+        """To be looked into first, by texts: at a third of the call's price."""
+
+    def text(self, raw: Any) -> str | None:
+        text = id_text(raw)
+        if text is not None and type(raw) is str and len(raw) <= _LONGEST_ID:
+            if len(self.known) >= _KNOWN_IDS:
+                self.known.clear()
+            self.known[raw] = text
+        return text
 
 
 class Shape(NamedTuple):

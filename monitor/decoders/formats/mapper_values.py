@@ -12,14 +12,27 @@ from monitor.decoders.units import Dimension, unit_of
 from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number, switch_value
 
-__all__ = ["Label", "Read", "Rule", "compile_value", "is_plain", "over_many", "plain_text", "word_of"]
+__all__ = [
+    "EXACT_BELOW",
+    "Label",
+    "Plain",
+    "Read",
+    "Rule",
+    "compile_value",
+    "is_plain",
+    "over_many",
+    "plain_of",
+    "plain_text",
+    "word_of",
+]
 
 Read = Callable[[Found, str, Trail, "int | None", Any], bool]
 """found, source_id, trail, ts_ms, topic → whether something stood there, be it good or bad."""
 Label = Callable[[Trail, Any], Any]
 """trail, topic → text out of the message, or ABSENT."""
 _new = tuple.__new__
-_LARGEST_WORD = 10**18
+EXACT_BELOW = 10**18
+"""Whole numbers below it are taken as they are."""
 _LONGEST_NAME = 120
 
 
@@ -51,6 +64,29 @@ class Rule(NamedTuple):
     decimal: str = "."
 
 
+class Plain(NamedTuple):
+    """A value any number of which is a reading by itself: number * factor + shift, in the quantity's unit."""
+
+    quantity: Measured
+    factor: float
+    shift: float
+    name: str
+
+
+def plain_of(rule: Rule) -> Plain | None:
+    """None: more than the number counts."""
+    if (
+        rule.quantity is None
+        or rule.quantity in ("mode", "on")
+        or rule.factor is None
+        or not isinstance(rule.name, str)
+    ):
+        return None
+    if rule.no_value or rule.part is not None or rule.unit_at is not None:
+        return None
+    return Plain(rule.quantity, rule.factor * rule.scale, rule.offset * rule.factor + rule.shift, rule.name)
+
+
 def word_of(raw: object) -> str | None:
     """A value as a word to compare: texts in lower case, numbers as they are written, true and false; None for what
     cannot be one."""
@@ -59,9 +95,9 @@ def word_of(raw: object) -> str | None:
     if type(raw) is bool:
         return "true" if raw else "false"
     if type(raw) is float:
-        return str(int(raw)) if -_LARGEST_WORD < raw < _LARGEST_WORD and raw == int(raw) else str(raw)
+        return str(int(raw)) if -EXACT_BELOW < raw < EXACT_BELOW and raw == int(raw) else str(raw)
     if type(raw) is int:
-        return str(raw) if -_LARGEST_WORD < raw < _LARGEST_WORD else None
+        return str(raw) if -EXACT_BELOW < raw < EXACT_BELOW else None
     return "null" if raw is None else None
 
 
@@ -138,15 +174,14 @@ def _switch(get: Get, rule: Rule) -> Read:
 def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
     assert rule.quantity is not None  # noqa: S101  # for the type checker
     quantity, no_value = rule.quantity, rule.no_value
-    plain_name = rule.name if isinstance(rule.name, str) else ""
-    plain_factor = (rule.factor or 0.0) * rule.scale
-    plain_shift = rule.offset * (rule.factor or 0.0) + rule.shift
+    short = plain_of(rule)
+    _, plain_factor, plain_shift, plain_name = short or Plain(quantity, 0.0, 0.0, "")
     is_degrees = dimension == "temperature"
 
     def plain(found: Found, source_id: str, trail: Trail, ts_ms: int | None, topic: Any) -> bool:
         raw = get(trail)
         kind = type(raw)
-        if (kind is float and raw == raw) or (kind is int and -_LARGEST_WORD < raw < _LARGEST_WORD):
+        if (kind is float and raw == raw) or (kind is int and -EXACT_BELOW < raw < EXACT_BELOW):
             value = raw * plain_factor + plain_shift
             if is_degrees:  # some say that there is none: `Found.add` knows; others without its call, 15.8 to 14.9 µs
                 found.add(source_id, quantity, value, ts_ms, plain_name)
@@ -190,8 +225,7 @@ def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
             found.add_part(source_id, quantity, part[:_LONGEST_NAME], value, ts_ms, name)
         return True
 
-    is_simple = not no_value and rule.part is None and isinstance(rule.name, str) and not rule.unit_at
-    return plain if is_simple else read
+    return read if short is None else plain
 
 
 def _unit_text(raw: object) -> str | None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.decoders.formats.mapper import Mapper, check
+from monitor.decoders.formats.mapper_config import compile_plan
 from monitor.decoders.formats.mapper_path import Every, PathError, parse
 from monitor.decoders.formats.mapper_time import Clock
 from monitor.decoders.formats.mapper_wanted import reader_of
@@ -361,7 +362,7 @@ def test_caches_are_bounded_against_any_number_of_topics_ids_and_shapes() -> Non
         found.clear()
     mapper.read(Message("t/" + "x" * 60_000, b'{"a":1}', False, RECEIVED_MS, "main"), found)
     assert len(mapper._topics) <= 10_000
-    assert len(mapper._ids) <= 10_000
+    assert len(mapper._ids.known) <= 10_000
     assert len(mapper._usual._shapes) <= 1000
     assert len(state) == 0
 
@@ -557,3 +558,93 @@ def test_long_and_deep_payloads_cost_no_more_than_their_length() -> None:
                 read(more, payload)
             except UnreadableError:
                 continue
+
+
+AS_SAID = {
+    "each": "d.m[*]",
+    "id": "sn",
+    "time": "ts",
+    "values": [
+        {"path": "e.in", "quantity": "register", "unit": "Wh", "scale": 2, "offset": -1},
+        {"path": "t", "quantity": "room_c"},
+        {"path": "on", "quantity": "on"},
+        {"path": "p", "quantity": "power_kw", "unit": "W", "no_value": "none"},
+    ],
+}
+METER = {"sn": "A", "ts": 1_782_638_100, "e": {"in": 5.5}, "t": 21.5, "on": "off", "p": 12, "more": [{"x": None}]}
+
+
+def _changed(**members: Any) -> list[dict[str, Any]]:
+    return [METER, {**METER, **members}, METER]
+
+
+@pytest.mark.parametrize(
+    ("document", "is_as_said"),
+    [
+        ({"d": {"m": _changed()}}, True),
+        ({"d": {"m": []}}, True),
+        ({"d": {}}, True),
+        ({}, True),
+        ({"d": {"m": _changed(e={})}}, True),
+        ({"d": {"m": _changed(e={"in": "7 kWh"}, t=-127, on=3, p="none")}}, True),
+        ({"d": {"m": _changed(e={"in": 10**18}, t=None, on=None, p={"v": 1})}}, True),
+        ({"d": {"m": _changed(e={"in": 10**30}, p=True)}}, True),
+        ({"d": {"m": _changed(sn=17)}}, True),
+        ({"d": {"m": _changed(sn=None)}}, True),
+        ({"d": {"m": _changed(sn={"A": 1})}}, True),
+        ({"d": {"m": [{"sn": "\n", "ts": 1}, {"sn": "B", "ts": "then"}]}}, True),
+        ({"d": {"m": _changed(ts="then")}}, True),
+        ({"d": {"m": _changed(ts="2026-10-25 02:30:00")}}, True),
+        ({"d": {"m": _changed(ts=None)}}, True),
+        ({"d": {"m": _changed(ts="")}}, True),
+        ({"d": {"m": _changed(e=None)}}, False),
+        ({"d": {"m": _changed(e=[5])}}, False),
+        ({"d": {"m": [METER, None, 5]}}, False),
+        ({"d": {"m": METER}}, False),
+        ({"d": {"m": _changed(p=float("nan"))}}, False),
+        ([], False),
+    ],
+)
+def test_payloads_built_as_the_mapping_says_are_read_as_along_trails(document: Any, is_as_said: bool) -> None:
+    payload = json.dumps(document).encode()
+    told = []
+    for has_short_way in (True, False):
+        state = SourceState()
+        mapper = Mapper(Options(timezone=ZoneInfo("Europe/Paris"), more=AS_SAID), state)
+        assert mapper._typed is not None
+        assert (mapper._typed.read(payload, None, RECEIVED_MS, Found(SourceState())) is not None) is is_as_said
+        if not has_short_way:
+            mapper._typed = None
+        found = Found(state)
+        mapper.read(Message("a/b", payload, False, RECEIVED_MS, "main"), found)
+        told.append((found.values, found.rejected, found.ignored, found.flagged, state.changes()))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "has_short_way"),
+    [
+        ({}, True),
+        ({"each": "[*]"}, True),
+        ({"time": "$.ts"}, True),
+        ({"time": "arrival"}, True),
+        ({"id": {"topic": 2}}, True),
+        ({"id": "$.gw"}, False),
+        ({"id": ["$.gw", "sn"]}, False),
+        ({"each": "m{*}"}, False),
+        ({"each": "g[*].m[*]"}, False),
+        ({"each": "[*]", "time": "$.ts"}, False),
+        ({"time": ["date", "time"]}, False),
+        ({"time": "$.d.m"}, False),
+        ({"when": {"path": "sn"}}, False),
+        ({"values": [REGISTER, {"path": "e.in", "quantity": "export_register", "unit": "kWh"}]}, False),
+        ({"values": [{**REGISTER, "path": "e[0]"}]}, False),
+        ({"values": [{**REGISTER, "part": "t1"}]}, False),
+        ({"values": [{"path": "e", "quantity": "register", "unit_path": "u"}]}, False),
+        ({"values": [{**REGISTER, "name": {"path": "n"}}]}, False),
+        ({"values": [{**REGISTER, "path": "x[*].e", "name": "e", "part": "x"}]}, False),
+        ({"values": [{**REGISTER, "path": "'a\"b'"}]}, False),
+    ],
+)
+def test_mappings_that_say_how_payloads_are_built(change: dict[str, Any], has_short_way: bool) -> None:
+    assert (compile_plan(Options(more={**AS_SAID, **change}), SourceState()).layout is not None) is has_short_way
