@@ -48,6 +48,7 @@ def _of_source(values: str, outcome: str) -> dict[str, str]:
 
 
 SERVICE = [
+    Case("Watchdog", {}, firing=("0m", "1h"), labels={}, summary="Prometheus and Alertmanager are at work."),
     Case(
         "MonitorDown",
         {f"up{{{HERE}}}": "1x4 0x10 1x10"},

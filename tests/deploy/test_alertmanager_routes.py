@@ -64,9 +64,17 @@ def test_route(labels: dict[str, str], people: str) -> None:
     assert said.strip() == f"{people}-page,{people}-mail"
 
 
+def test_the_sign_of_life_goes_out_every_minute_to_the_switch_alone() -> None:
+    said = amtool("config", "routes", "test", f"--config.file={ALERTMANAGER}", "scope=watchdog", "severity=none")
+    assert said.strip() == "watchdog"
+    (route,) = [route for route in walk(load(ALERTMANAGER)["route"]) if route["receiver"] == "watchdog"]
+    assert route["repeat_interval"] == "1m"
+    assert "mute_time_intervals" not in route
+
+
 def test_every_receiver_is_somebody_s() -> None:
     config = load(ALERTMANAGER)
-    reached = {f"{people}-{by}" for _, people in CASES for by in ("page", "mail")}
+    reached = {"watchdog"} | {f"{people}-{by}" for _, people in CASES for by in ("page", "mail")}
     assert {receiver["name"] for receiver in config["receivers"]} == reached
     assert {route["receiver"] for route in walk(config["route"])} == reached
 
