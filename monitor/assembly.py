@@ -215,7 +215,7 @@ async def open_service(
                     now_ms=now_ms,
                     chance=random.Random(),  # noqa: S311  # spreads reconnections, nothing secret
                     memory=memory,
-                    readers=readers_of(settings, broker),
+                    readers=readers_of(settings, broker, source_memory.identity),
                     on_status=reporter.link,
                 )
             )

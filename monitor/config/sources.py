@@ -193,11 +193,13 @@ def subscribed(settings: Settings, broker: BrokerSettings) -> BrokerSettings:
     return broker.model_copy(update={"topics": tuple(dict.fromkeys((*broker.topics, *of_sources)))})
 
 
-def readers_of(settings: Settings, broker: BrokerSettings) -> dict[str, str]:
-    """Of each topic of the broker's sources, a mark that changes with what reads it."""
+def readers_of(settings: Settings, broker: BrokerSettings, memory: int) -> dict[str, str]:
+    """Of each topic of the broker's sources, a mark that changes with what reads it, and with what that remembers.
+
+    memory: identity of what sources remember (`SourceMemory.identity`)."""
     told: dict[str, str] = {}
     for source in settings.sources:
         if source.broker in (None, broker.name):
             for topic in source.topics:
                 told[topic] = told.get(topic, "") + repr(source)
-    return {topic: f"{zlib.crc32(text.encode()):08x}" for topic, text in told.items()}
+    return {topic: f"{zlib.crc32(f'{memory} {text}'.encode()):08x}" for topic, text in told.items()}

@@ -16,8 +16,8 @@ What it makes of the two libraries, and why:
   setting should be the same number. Whatever the broker does, beyond that many messages or `BACKLOG_BYTES` that nobody
   has taken yet, the socket is no longer read, and TCP holds the broker back.
 - Subscriptions that are no longer wanted are taken back (see sessions.py). Where another source reads a topic than
-  before, what the broker keeps there is asked for once more: to the broker the subscription is none that is new, and
-  what units and names are is often said in retained messages only.
+  before, or what sources remember was lost, what the broker keeps there is asked for once more: to the broker the
+  subscription is none that is new, and what units and names are is often said in retained messages only.
 """
 
 from __future__ import annotations

@@ -48,6 +48,10 @@ class SourceMemory:
         with translated(path, "read what sources remember"):
             # Once: no index has it, and to look for it reads every value that is remembered.
             (self._changes,) = self._db.execute("SELECT COALESCE(MAX(changed), 0) FROM source_state").fetchone()
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('source_memory', random())")
+            (identity,) = self._db.execute("SELECT value FROM meta WHERE key = 'source_memory'").fetchone()
+        self.identity: int = identity
+        """Another one for a file that was begun anew: what was remembered then is not in it."""
 
     def state(self) -> dict[str, dict[str, bytes]]:
         """Of each source by its name, the entries that were changed longest ago first. Raises StoreError."""

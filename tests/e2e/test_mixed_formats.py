@@ -167,6 +167,33 @@ def expected(steps: int) -> dict[str, float]:
     return {item: round(amount * steps, 6) for item, amount in KWH_PER_STEP.items()}
 
 
+def test_what_brokers_keep_comes_again_when_the_database_is_lost(tmp_path: Path) -> None:
+    """The unit of a wired meter is said in a retained message alone, and the broker's session outlives the file."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Mosquitto(tmp_path / "broker"))
+        publisher = stack.enter_context(Publisher(broker.port))
+        control = "/devices/mercury/controls/Total energy"
+        publisher.publish(f"{control}/meta", '{"type": "power_consumption", "readonly": true}', retain=True)
+        publisher.settle()
+        sections: dict[str, Any] = {"sources": SOURCES}
+        monitor = Monitor(tmp_path, broker.url, **sections)
+        configure(monitor)
+        stack.callback(monitor.kill)
+        for start, value in enumerate(("55.5", "56.0", "56.5")):
+            monitor.start()
+            # The last start, with nothing lost in between, asks for nothing.
+            monitor.until(lambda: monitor.metric("connected") == 1, "connected")
+            publisher.publish(control, value)
+            publisher.settle()
+            monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == 1, f"start {start}: read")
+            asked = monitor.metric("source_messages_total", source="wired", outcome="ignored")
+            assert asked == (start < 2), "the unit comes with the first start, and with the one after the loss"
+            monitor.terminate(STOP_WITHIN_S)
+            if start == 0:
+                for path in monitor.state.glob("monitor.sqlite*"):
+                    path.unlink()
+
+
 def test_many_makes_on_one_broker(tmp_path: Path) -> None:
     start_ms = (time.time_ns() // 1_000_000 // QUARTER_MS - STEPS - 1) * QUARTER_MS
     with ExitStack() as stack:

@@ -30,6 +30,18 @@ def test_state_comes_back_in_the_order_of_its_changes(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_file_that_is_begun_anew_is_known_as_another(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite"
+    identities = []
+    for is_lost in (False, False, True):
+        if is_lost:
+            path.unlink()
+        memory = SourceMemory(path)
+        identities.append(memory.identity)
+        memory.close()
+    assert identities[0] == identities[1] != identities[2]
+
+
 def test_a_change_does_not_read_all_that_is_remembered(tmp_path: Path) -> None:
     memory = SourceMemory(tmp_path / "monitor.sqlite")
     memory.save({"a": {str(number): bytes(100) for number in range(10_000)}}, ())
