@@ -84,7 +84,7 @@ def test_the_sample_shows_every_key_of_a_source(tmp_path: Path) -> None:
 
 
 def test_what_reads_a_topic_is_marked(tmp_path: Path) -> None:
-    def marks(memory: int = 7, **changes: Any) -> dict[str, str]:
+    def marks(memory: int = 7, /, **changes: object) -> dict[str, str]:
         entry = {"name": "a", "format": "homie", "topics": ["homie/#"], **changes}
         settings = load(tmp_path, yaml.safe_dump({"sources": [entry]}))
         return readers_of(settings, settings.brokers[0], memory)
@@ -93,7 +93,7 @@ def test_what_reads_a_topic_is_marked(tmp_path: Path) -> None:
     assert list(marks()) == ["homie/#"]
     assert len({marks(**changes)["homie/#"] for changes in ({}, {"name": "b"}, {"format": "mapper"})}) == 3
     assert marks() != marks(fields={"x": {"ignore": True}})
-    assert marks() != marks(memory=-7), "what it remembers is gone"
+    assert marks() != marks(-7), "what it remembers is gone"
 
 
 def test_the_sample_shows_every_default_of_influx(tmp_path: Path) -> None:
