@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import operator
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_devices import Device, Devices, device_of
 from monitor.decoders.formats.lorawan_uplinks import device_id, first_time_ms
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
@@ -73,6 +75,7 @@ class UplinkV3(msgspec.Struct):
     publishedAt: Any = None  # noqa: N815
 
 
+_time_of = operator.attrgetter("time")
 _decode_v4 = msgspec.json.Decoder(_UplinkV4).decode
 _decode_v3 = msgspec.json.Decoder(UplinkV3).decode
 
@@ -88,22 +91,11 @@ def _members(struct: type[msgspec.Struct], document: dict[str, Any]) -> dict[str
     return {name: document[name] for name in struct.__struct_fields__ if name in document}
 
 
-def _uplink_v4(payload: bytes) -> _UplinkV4:
-    try:
-        return _decode_v4(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    members = _members(_UplinkV4, _object(payload))
+def _uplink_v4(document: dict[str, Any]) -> _UplinkV4:
+    members = _members(_UplinkV4, document)
     info = members.get("deviceInfo")
     members["deviceInfo"] = _DeviceInfo(**_members(_DeviceInfo, info)) if isinstance(info, dict) else None
     return _UplinkV4(**members)
-
-
-def _uplink_v3(payload: bytes) -> UplinkV3:
-    try:
-        return _decode_v3(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return uplink_v3(_object(payload))
 
 
 def uplink_v3(document: dict[str, Any]) -> UplinkV3:
@@ -158,20 +150,28 @@ class ChirpStackV4:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._reader = LorawanReader(options, state)
+        self._devices = Devices()
 
     def read(self, message: Message, found: Found) -> None:
         topic = message.topic
         if not topic.endswith("/event/up") and not _is_up(topic, found):
             return
-        uplink = _uplink_v4(message.payload)
+        try:
+            uplink = _decode_v4(message.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            uplink = _uplink_v4(_object(message.payload))
         info = uplink.deviceInfo
         if uplink.object is None and uplink.data is None and uplink.fPort is None:
             # A status, a join or a log entry on a topic of one's own.
             found.ignore("other_event")
             return
-        source_id = (device_id(info.devEui) if info is not None else None) or _id_of(topic)
-        if source_id is None:
-            raise UnreadableError("neither payload nor topic names a devEui")
+        profile = None if info is None else info.deviceProfileName
+        device = None if info is None else self._devices.of(info.devEui, profile)
+        if device is None:
+            source_id = _id_of(topic)
+            if source_id is None:
+                raise UnreadableError("neither payload nor topic names a devEui")
+            device = device_of(source_id, profile)
         ts_ms: int | None
         if isinstance(uplink.time, str) and uplink.time:
             ts_ms = iso_ms(uplink.time)
@@ -182,16 +182,14 @@ class ChirpStackV4:
         reader = self._reader
         once = uplink.deduplicationId
         if isinstance(once, str) and once:
-            repeated = reader.seen.is_repeated(source_id, once)
+            repeated = reader.seen.is_repeated(device.source_id, once)
         else:
             at_ms = message.received_ms if ts_ms is None else ts_ms
-            repeated = reader.seen.is_retransmitted(source_id, uplink.fCnt, uplink.data, at_ms)
+            repeated = reader.seen.is_retransmitted(device.source_id, uplink.fCnt, uplink.data, at_ms)
         if repeated:
             found.ignore("duplicate")
             return
-        profile = None if info is None else info.deviceProfileName
-        model = profile.lower() if isinstance(profile, str) else ""
-        reader.read(found, source_id, uplink.object, uplink.data, uplink.fPort, ts_ms, model)
+        reader.read_of(found, device, uplink.object, uplink.data, uplink.fPort, ts_ms)
 
 
 class ChirpStackV3:
@@ -199,45 +197,44 @@ class ChirpStackV3:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._reader = LorawanReader(options, state)
+        self._devices = Devices(_eui_v3)
 
     def read(self, message: Message, found: Found) -> None:
         topic = message.topic
         if not topic.endswith("/event/up") and not _is_up(topic, found):
             return
-        uplink = _uplink_v3(message.payload)
+        try:
+            uplink = _decode_v3(message.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            uplink = uplink_v3(_object(message.payload))
         if uplink.object is None and uplink.objectJSON is None and uplink.data is None and uplink.fPort is None:
             found.ignore("other_event")
             return
-        source_id = _eui_v3(uplink.devEUI) or _id_of(topic)
-        if source_id is None:
-            raise UnreadableError("neither payload nor topic names a devEUI")
-        read_v3(uplink, source_id, self._reader, found, message.received_ms)
+        device = self._devices.of(uplink.devEUI, uplink.deviceProfileName)
+        if device is None:
+            source_id = _id_of(topic)
+            if source_id is None:
+                raise UnreadableError("neither payload nor topic names a devEUI")
+            device = device_of(source_id, uplink.deviceProfileName)
+        read_v3(uplink, device, self._reader, found, message.received_ms)
 
 
-def _times_v3(uplink: UplinkV3) -> Iterator[object]:
-    for entry in uplink.rxInfo or ():
-        yield entry.time
-    yield uplink.time
-    yield uplink.publishedAt
-
-
-def read_v3(uplink: UplinkV3, source_id: str, reader: LorawanReader, found: Found, received_ms: int) -> None:
+def read_v3(uplink: UplinkV3, device: Device, reader: LorawanReader, found: Found, received_ms: int) -> None:
     """The readings of one uplink in the form of version 3, which network servers inside gateways send, too."""
-    ts_ms = first_time_ms(_times_v3(uplink), received_ms)
+    ts_ms = first_time_ms(map(_time_of, uplink.rxInfo), received_ms) if uplink.rxInfo else None
+    if ts_ms is None:
+        ts_ms = first_time_ms((uplink.time, uplink.publishedAt), received_ms)
     codec = uplink.object
     if codec is None and isinstance(uplink.objectJSON, str) and uplink.objectJSON:
         try:
             codec = read_json(uplink.objectJSON.encode("utf-8", "replace"))
         except UnreadableError as error:
-            found.reject("malformed", f"{source_id} objectJSON: {error.detail}")
-    content = uplink.data or uplink.objectJSON
-    if reader.seen.is_retransmitted(source_id, uplink.fCnt, content, received_ms if ts_ms is None else ts_ms):
+            found.reject("malformed", f"{device.source_id} objectJSON: {error.detail}")
+    content, at_ms = uplink.data or uplink.objectJSON, received_ms if ts_ms is None else ts_ms
+    if reader.seen.is_retransmitted(device.source_id, uplink.fCnt, content, at_ms):
         found.ignore("duplicate")
         return
-    profile = uplink.deviceProfileName
-    reader.read(
-        found, source_id, codec, uplink.data, uplink.fPort, ts_ms, profile.lower() if isinstance(profile, str) else ""
-    )
+    reader.read_of(found, device, codec, uplink.data, uplink.fPort, ts_ms)
 
 
 def _eui_v3(raw: object) -> str | None:

@@ -10,13 +10,13 @@ its own. A mode counts where it is a word, since most LoRaWAN devices call some 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor.decoders.formats import yobiiq
+from monitor.decoders.formats.lorawan_devices import Device, device_of
 from monitor.decoders.formats.lorawan_uplinks import SeenUplinks, frame_of
-from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, time_ms
+from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, Plan, time_ms
 from monitor.decoders.formats.milesight_frames import MilesightFrames
 from monitor.decoders.formats.plain_values import totals_beside_import
 from monitor.decoders.formats.yobiiq_frames import YobiiqFrames
@@ -31,12 +31,6 @@ from monitor.decoders.words import mode_number
 __all__ = ["LorawanReader"]
 
 _MILESIGHT_PORT = 85
-_MILESIGHT_EUI = "24e124"
-_MILESIGHT_MODELS = (
-    "milesight", "wt101", "wt102", "wt201", "wt211", "wt301", "wt302", "wt303", "wt304", "wt401", "ws50", "ws51",
-    "ws52", "ws55", "ct101", "ct103", "ct105", "ct303", "ct305", "ct310", "em300", "em310", "em320", "em400", "em500",
-    "am102", "am103", "am104", "am107", "am307", "am308", "am319",
-)  # fmt: skip
 _ALIASES = {
     "TempC_SHT": "temperature", "TempC_SHT31": "temperature", "TempC_SHT41": "temperature",  # Dragino, inside the case
     "sensorTemperature": "temperature", "targetTemperature": "target_temperature",  # MClimate
@@ -73,6 +67,18 @@ _PLAIN = frozenset(
 )
 
 
+class _Kind(NamedTuple):
+    """What the keys of a codec's object say."""
+
+    is_yobiiq: bool
+    needs_unit: bool
+    """Some names mean nothing with another make's device."""
+    has_alias: bool
+    """Some names are of another make."""
+    plan: Plan
+    """How it is read as one of Milesight's."""
+
+
 class LorawanReader:
     """Reads the uplinks of one source, whatever server hands them on."""
 
@@ -85,7 +91,7 @@ class LorawanReader:
         self._is_frame = self._milesight_frames.is_frame
         self._yobiiq_frames = YobiiqFrames()
         self._meanings: dict[str, Meaning | None] = {}
-        self._kinds: dict[tuple[str, ...], tuple[bool, bool, bool]] = {}
+        self._kinds: dict[tuple[str, ...], _Kind] = {}
         """By an object's keys."""
         self._has_parts = False
         """Whether the uplink that is being read has registers that add up."""
@@ -102,10 +108,30 @@ class LorawanReader:
         codec: the codec's object, or None; data: the frame in base64, or None; ts_ms: when it was received, None: at
         its arrival; model: what the server calls the device's profile, in lower case.
         """
+        self.read_of(found, device_of(source_id, model), codec, data, port, ts_ms)
+
+    def read_of(
+        self, found: Found, device: Device, codec: object, data: object, port: object, ts_ms: int | None
+    ) -> None:
+        """`read` of a device that is known."""
+        source_id, model, is_milesight = device
         if isinstance(codec, dict) and codec:
             values, others = len(found.values), len(found.rejected) + len(found.ignored)
             self._has_parts = False
-            self._read_object(found, source_id, codec, data, port, ts_ms, model)
+            keys = tuple(codec)
+            is_yobiiq, needs_unit, has_alias, plan = self._kinds.get(keys) or self._kind_of(keys)
+            if is_yobiiq:
+                self._has_parts = True
+                yobiiq.read_codec_object(found, source_id, codec, ts_ms)
+            elif is_milesight or (
+                port == _MILESIGHT_PORT
+                and (not needs_unit or ((frame := frame_of(data)) is not None and self._is_frame(frame, model)))
+            ):
+                self._milesight.read(found, source_id, codec, ts_ms, model, plan)
+                if has_alias and len(found.values) == values:
+                    self._read_usual(found, source_id, codec, ts_ms, "", depth=0)  # a device of another make
+            else:
+                self._read_object(found, source_id, codec, ts_ms)
             if (
                 data
                 and len(found.values) == values
@@ -113,52 +139,33 @@ class LorawanReader:
                 and len(found.rejected) + len(found.ignored) == others
             ):
                 # A codec that says nothing of use, such as the bytes that it was given.
-                self._read_frame(found, source_id, data, port, ts_ms, model, is_alone=False)
+                self._read_frame(found, device, data, port, ts_ms, is_alone=False)
         elif isinstance(codec, list) and codec:
             self._read_list(found, source_id, codec, ts_ms, is_outside=True)
         elif data:
-            self._read_frame(found, source_id, data, port, ts_ms, model, is_alone=True)
+            self._read_frame(found, device, data, port, ts_ms, is_alone=True)
         else:
             found.ignore("no_value")
 
-    def _read_object(
-        self,
-        found: Found,
-        source_id: str,
-        codec: dict[str, Any],
-        data: object,
-        port: object,
-        ts_ms: int | None,
-        model: str,
-    ) -> None:
-        keys = tuple(codec)
-        is_yobiiq, needs_unit, has_alias = self._kinds.get(keys) or self._kind_of(keys)
-        if is_yobiiq:
-            self._has_parts = True
-            yobiiq.read_codec_object(found, source_id, codec, ts_ms)
-        elif _is_milesight(source_id[:6], model[:_LONGEST_NAME]) or (
-            port == _MILESIGHT_PORT and (not needs_unit or self._is_milesight_frame(data, model))
-        ):
-            before = len(found.values)
-            self._milesight.read(found, source_id, codec, ts_ms, model)
-            if has_alias and len(found.values) == before:
-                self._read_usual(found, source_id, codec, ts_ms, "", depth=0)  # a device of another make
-        else:
-            start = len(found.values)
-            self._is_heat = False
-            self._dated.clear()
-            self._read_usual(found, source_id, codec, ts_ms, "", depth=0)
-            if self._is_heat:
-                self._take_for_heat(found, start)
-            if self._dated:
-                self._take_dated(found, start, ts_ms)
-            if len(found.values) - start > 2:  # a total, and what it is made of
-                self._take_import(found, start)
+    def _read_object(self, found: Found, source_id: str, codec: dict[str, Any], ts_ms: int | None) -> None:
+        start = len(found.values)
+        self._is_heat = False
+        self._dated.clear()
+        self._read_usual(found, source_id, codec, ts_ms, "", depth=0)
+        if self._is_heat:
+            self._take_for_heat(found, start)
+        if self._dated:
+            self._take_dated(found, start, ts_ms)
+        if len(found.values) - start > 2:  # a total, and what it is made of
+            self._take_import(found, start)
 
-    def _kind_of(self, keys: tuple[str, ...]) -> tuple[bool, bool, bool]:
-        """Of an object with these keys: whether it is of Yobiiq's codecs, has names that mean nothing with another
-        make's device, has names of another make."""
-        kind = yobiiq.is_codec_object(keys), not NEEDS_UNIT.isdisjoint(keys), not _ALIASES.keys().isdisjoint(keys)
+    def _kind_of(self, keys: tuple[str, ...]) -> _Kind:
+        kind = _Kind(
+            yobiiq.is_codec_object(keys),
+            not NEEDS_UNIT.isdisjoint(keys),
+            not _ALIASES.keys().isdisjoint(keys),
+            self._milesight.plan(keys),
+        )
         if sum(map(len, keys)) <= _LARGEST_SHAPE:
             if len(self._kinds) >= _CACHED_SHAPES:
                 self._kinds.clear()
@@ -192,27 +199,21 @@ class LorawanReader:
         found.values[start:] = [value for value in values if value.ts_ms != ts_ms or value.name not in older]
 
     def _read_frame(
-        self,
-        found: Found,
-        source_id: str,
-        data: object,
-        port: object,
-        ts_ms: int | None,
-        model: str,
-        *,
-        is_alone: bool,
+        self, found: Found, device: Device, data: object, port: object, ts_ms: int | None, *, is_alone: bool
     ) -> None:
+        source_id, model, is_milesight = device
         frame = frame_of(data)
         if frame is None:
             if is_alone:
                 found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
             return
-        is_milesight = _is_milesight(source_id[:6], model[:_LONGEST_NAME])
         if is_milesight or port == _MILESIGHT_PORT:
             codec = self._milesight_frames.codec_object(frame, model)
             if codec is not None:
                 if codec:
-                    self._milesight.read(found, source_id, codec, ts_ms, model)
+                    keys = tuple(codec)
+                    plan = (self._kinds.get(keys) or self._kind_of(keys)).plan
+                    self._milesight.read(found, source_id, codec, ts_ms, model, plan)
                 elif is_alone:
                     found.ignore("status")
                 return
@@ -223,10 +224,6 @@ class LorawanReader:
                 return
         if is_alone:
             found.ignore("no_codec")
-
-    def _is_milesight_frame(self, data: object, model: str) -> bool:
-        frame = frame_of(data)
-        return frame is not None and self._is_frame(frame, model)
 
     def _read_usual(
         self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, prefix: str, *, depth: int
@@ -374,9 +371,3 @@ def _usual(name: str) -> str:
         return alias
     head, _, number = name.rpartition("_")
     return head if head in ("temperature", "temp") and number.isdigit() else name
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_milesight(maker: str, model: str) -> bool:
-    """maker: the first six digits of a device's EUI."""
-    return maker.lower() == _MILESIGHT_EUI or any(name in model for name in _MILESIGHT_MODELS)

@@ -69,35 +69,53 @@ class SeenUplinks:
         if len(uplink) > _LONGEST_UPLINK or not uplink.isascii():
             uplink = hashlib.sha256(uplink.encode("utf-8", "surrogatepass")).hexdigest()
         seen = self._state.get(key)
-        if seen is None:
-            self._state.put(key, [uplink])
-        elif uplink in seen:
+        if type(seen) is not dict:  # the first one, or the list that earlier versions kept
+            seen = dict.fromkeys(seen or ())
+            self._state.put(key, seen)
+        if uplink in seen:
             return True
-        else:
-            seen.append(uplink)
-            if len(seen) > _REMEMBERED:
-                del seen[0]
-            self._state.put_back(key)
+        seen[uplink] = None
+        if len(seen) > _REMEMBERED:
+            del seen[next(iter(seen))]
+        self._state.put_back(key)
         return False
 
     def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
         """The same for a server that gives uplinks no id: the frame counter starts anew when a device joins again, so
         the content has to be the same, too, and the time not far away."""
         key = "fcnt/" + source_id
-        counted = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
-        what = f"{counted}/{zlib.crc32(content.encode('utf-8', 'backslashreplace')) if isinstance(content, str) else 0}"
-        known: list[list[Any]] | None = self._state.get(key)
-        if known is None:
-            self._state.put(key, [[what], [ts_ms]])
-            return False
-        seen, times = known
-        if what in seen and any(
-            each == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS for each, at_ms in zip(seen, times, strict=True)
-        ):
-            return True
-        seen.append(what)
-        times.append(ts_ms)
-        if len(seen) > _REMEMBERED:
-            del seen[0], times[0]
+        what = count << 32 if isinstance(count, int) and 0 <= count < 1 << 32 else 0
+        if isinstance(content, str):
+            what |= zlib.crc32(content.encode() if content.isascii() else content.encode("utf-8", "backslashreplace"))
+        known = self._state.get(key)
+        if type(known) is not dict or what in known:
+            return self._is_retransmitted(key, _uplinks(known), what, ts_ms)
+        known[what] = ts_ms
+        if len(known) > _REMEMBERED:
+            del known[next(iter(known))]
         self._state.put_back(key)
         return False
+
+    def _is_retransmitted(self, key: str, uplinks: list[tuple[int, int]], what: int, ts_ms: int) -> bool:
+        if any(each == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS for each, at_ms in uplinks):
+            return True
+        uplinks = [*uplinks, (what, ts_ms)][-_REMEMBERED:]
+        times = dict(uplinks)
+        # Two lists where the same counter came with the same content hours apart.
+        self._state.put(key, times if len(times) == len(uplinks) else [*map(list, zip(*uplinks, strict=True))])
+        return False
+
+
+def _uplinks(known: Any) -> list[tuple[int, int]]:
+    """(counter and checksum, time [ms]) of what is remembered, the oldest first."""
+    if known is None:
+        return []
+    if isinstance(known, dict):
+        return list(known.items())
+    return [(each if isinstance(each, int) else _of_text(each), at_ms) for each, at_ms in zip(*known, strict=True)]
+
+
+def _of_text(what: str) -> int:
+    """`7/2144674655`: counter and checksum as earlier versions kept them."""
+    count, _, checksum = what.partition("/")
+    return (int(count) if count.isdigit() else count == "True") << 32 | int(checksum)

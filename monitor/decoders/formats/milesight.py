@@ -11,6 +11,7 @@ from typing import Any
 
 from monitor.decoders.formats.chirpstack import read_v3, uplink_v3
 from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_devices import Device
 from monitor.decoders.formats.lorawan_uplinks import device_id
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
@@ -21,12 +22,12 @@ from monitor.ingest.message import Message
 
 __all__ = ["Milesight"]
 
-_MODEL = "milesight"
 _ID_NAMES = ("devEUI", "devEui", "deviceEUI", "deviceEui", "dev_eui", "deveui", "device_eui", "DevEUI", "sensor")
 _EUI_CHARS = 16
 _HEX = frozenset("0123456789abcdefABCDEF")
 _TIMES = ("time", "timestamp", "gatewayTime")
 _EARLIEST_MS = 946_684_800_000
+_new = tuple.__new__
 
 
 class Milesight:
@@ -43,10 +44,10 @@ class Milesight:
             found.ignore("command")
             return
         source_id = _id_of(body) or _id_of(body.get("LoRaObject")) or device_id(message.topic) or ""
+        device = _new(Device, (source_id, "milesight", True))
         if isinstance(body.get("data"), str) and "fPort" in body:
             uplink = uplink_v3(body)
-            uplink.deviceProfileName = _MODEL
-            read_v3(uplink, source_id, self._reader, found, message.received_ms)
+            read_v3(uplink, device, self._reader, found, message.received_ms)
             return
         if not body:
             found.ignore("no_value")
@@ -54,7 +55,7 @@ class Milesight:
         ts_ms = _time_of(body)
         if ts_ms is None and isinstance(body.get("LoRaObject"), dict):
             ts_ms = _time_of(body["LoRaObject"])
-        self._reader.read(found, source_id, body, None, None, ts_ms, _MODEL)
+        self._reader.read_of(found, device, body, None, None, ts_ms)
 
 
 def _id_of(body: object) -> str | None:

@@ -24,7 +24,7 @@ from monitor.decoders.times import BadTimeError, epoch_ms, iso_ms
 from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number, switch_value
 
-__all__ = ["NEEDS_UNIT", "MilesightCodec", "time_ms"]
+__all__ = ["NEEDS_UNIT", "MilesightCodec", "Plan", "time_ms"]
 
 
 class _Meaning(NamedTuple):
@@ -48,8 +48,6 @@ _MEANINGS: dict[str, _Meaning] = {
 _UNSEEN = _Meaning("on", 0.0)
 """Not looked up yet."""
 _LONGEST_NAME, _CACHED = 120, 10_000
-_CACHED_SHAPES, _LARGEST_SHAPE = 500, 4000
-"""Shapes of objects, and the characters of the largest's keys."""
 _DEGREES = frozenset({"room_c", "setpoint_c"})
 """Values that may say that there is none: `Found.add` knows. Others are put into it without its call."""
 _new = tuple.__new__
@@ -92,13 +90,13 @@ def time_ms(record: Mapping[Any, Any]) -> int | None:
     return None
 
 
-class _Step(NamedTuple):
-    """What a member is. factor: 0 if it is no number; is_read: whether it is of use where it is no object or list."""
+class Plan(NamedTuple):
+    """What an object with certain keys holds."""
 
-    key: str
-    quantity: Measured | None
-    factor: float
-    is_read: bool
+    readings: tuple[tuple[str, Measured | None, float], ...]
+    """Key, quantity and factor of the members that are of use; factor 0: no number."""
+    others: tuple[str, ...]
+    """Members that are of use only where they are an object or a list."""
 
 
 class MilesightCodec:
@@ -109,8 +107,6 @@ class MilesightCodec:
         self._fields = options.fields
         self._modes = options.modes
         self._meanings = self._known()
-        self._plans: dict[tuple[str, ...], tuple[_Step, ...]] = {}
-        """By an object's keys."""
         words = {"heat", "em_heat", "em heat", "cool", "auto", "fan", *options.modes}
         self._words = {word: float(mode) for word in words if (mode := self._mode_of(word)) is not None}
 
@@ -126,11 +122,18 @@ class MilesightCodec:
     def _known(self) -> dict[str, _Meaning | None]:
         return {name: meaning for name, meaning in _MEANINGS.items() if name not in self._fields}
 
-    def read(self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, model: str) -> None:
-        """model: the device profile's name or the like, in lower case."""
+    def read(
+        self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, model: str, plan: Plan
+    ) -> None:
+        """model: the device profile's name or the like, in lower case; plan: that of the object's keys."""
+        readings, others = plan
+        for key in others:
+            kind = type(codec[key])
+            if kind is dict or kind is list:
+                self._read(found, source_id, codec, ts_ms, model, "", is_outside=True)
+                return
         add = found.values.append
-        keys = tuple(codec)
-        for key, quantity, factor, is_read in self._plans.get(keys) or self._plan(keys):
+        for key, quantity, factor in readings:
             raw = codec[key]
             kind = type(raw)
             if factor and ((kind is float and raw == raw) or (kind is int and -_EXACT < raw < _EXACT)):
@@ -138,26 +141,25 @@ class MilesightCodec:
                     found.add(source_id, quantity, raw * factor, ts_ms, key)
                 else:
                     add(_new(Value, (source_id, quantity, raw * factor, ts_ms, key)))
-            elif is_read or kind is dict or kind is list:
-                if raw == "on" and quantity == "on":
-                    add(_new(Value, (source_id, "on", 1.0, ts_ms, key)))
-                else:
-                    self._read_member(found, source_id, codec, key, raw, ts_ms, model, "", is_outside=True)
+            elif raw == "on" and quantity == "on":
+                add(_new(Value, (source_id, "on", 1.0, ts_ms, key)))
+            else:
+                self._read_member(found, source_id, codec, key, raw, ts_ms, model, "", is_outside=True)
 
-    def _plan(self, keys: tuple[str, ...]) -> tuple[_Step, ...]:
-        plan = tuple(self._step(key, keys) for key in keys)
-        if sum(map(len, keys)) <= _LARGEST_SHAPE:
-            if len(self._plans) >= _CACHED_SHAPES:
-                self._plans.clear()
-            self._plans[keys] = plan
-        return plan
-
-    def _step(self, key: str, keys: tuple[str, ...]) -> _Step:
-        meaning = self._meanings.get(key)
-        if meaning is None or (key == "state" and not any(name in keys for name in _SOCKET)):
-            return _Step(key, None, 0.0, meaning is None and self._is_other_reading(key))
-        has_number = meaning.quantity not in ("on", "mode")
-        return _Step(key, meaning.quantity, meaning.factor if has_number else 0.0, is_read=True)
+    def plan(self, keys: tuple[str, ...]) -> Plan:
+        """What is of use in an object with these keys; it depends on nothing else."""
+        readings: list[tuple[str, Measured | None, float]] = []
+        others = []
+        for key in keys:
+            meaning = self._meanings.get(key)
+            if meaning is None and self._is_other_reading(key):
+                readings.append((key, None, 0.0))
+            elif meaning is None or (key == "state" and not any(name in keys for name in _SOCKET)):
+                others.append(key)
+            else:
+                has_number = meaning.quantity not in ("on", "mode")
+                readings.append((key, meaning.quantity, meaning.factor if has_number else 0.0))
+        return Plan(tuple(readings), tuple(others))
 
     def _read(
         self,

@@ -23,6 +23,7 @@ __all__ = ["MilesightFrames"]
 
 _SHORTEST, _LONGEST = 3, 242
 """[bytes]; LoRaWAN carries no more."""
+_KEPT = 1000
 
 _TWO_BYTES = struct.Struct("<H").unpack_from
 _SIGNED = struct.Struct("<h").unpack_from
@@ -185,11 +186,17 @@ _AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 16
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
 
+_Readings = tuple[tuple[str, Callable[[bytes, int], Any], int], ...]
+"""Name of each reading in a layout, how it is read and where it starts."""
+
+
 class MilesightFrames:
     """Reads frames; what it keeps are layouts."""
 
     def __init__(self) -> None:
         self._layouts = Layouts(_length)
+        self._readings: dict[tuple[int, ...], _Readings | None] = {}
+        """By a layout's headers."""
 
     def codec_object(self, frame: bytes, model: str = "") -> dict[str, Any] | None:
         """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or
@@ -197,12 +204,16 @@ class MilesightFrames:
         known."""
         if len(frame) < _SHORTEST or len(frame) > _LONGEST:
             return None
+        layout = self._layouts.of(frame)
+        if layout is not None:
+            headers = layout.headers
+            readings = self._readings[headers] if headers in self._readings else self._readings_of(layout)
+            if readings is None:
+                return _read(frame, layout, None, model)
+            return {name: read(frame, at) for name, read, at in readings}
         if b"\xce" not in frame:  # the type of records
-            layout = self._layouts.of(frame)
-            return None if layout is None else _read(frame, layout, None, model)
+            return None
         live, at = walk(frame, _length)
-        if at == len(frame):
-            return _read(frame, live, None, model)
         if at < 0 or frame[at] << 8 | frame[at + 1] not in _RECORDS:
             return None
         for record in _records_of(live, model):
@@ -214,10 +225,23 @@ class MilesightFrames:
 
     def is_frame(self, frame: bytes, model: str = "") -> bool:
         """Whether `codec_object` makes an object of a frame, at a third of its price."""
-        if b"\xce" in frame or not _SHORTEST <= len(frame) <= _LONGEST:
-            return self.codec_object(frame, model) is not None
+        if not _SHORTEST <= len(frame) <= _LONGEST:
+            return False
         layout = self._layouts.of(frame)
-        return layout is not None and not _is_of_another(layout.headers, model)
+        if layout is None:
+            return b"\xce" in frame and self.codec_object(frame, model) is not None
+        return _TARGET not in layout.headers or not _is_of_another(layout.headers, model)
+
+    def _readings_of(self, layout: Layout) -> _Readings | None:
+        if len(self._readings) >= _KEPT:
+            self._readings.clear()
+        if _TARGET in layout.headers or not _FURTHER.isdisjoint(layout.headers):
+            readings = None
+        else:
+            known = [(_VALUES[key], at) for key, at in zip(*layout, strict=True) if key in _VALUES]
+            readings = tuple((name, read, at) for (_, name, read), at in known)
+        self._readings[layout.headers] = readings
+        return readings
 
 
 def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:

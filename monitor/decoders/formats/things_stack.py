@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from monitor.decoders.formats.lorawan import LorawanReader
+from monitor.decoders.formats.lorawan_devices import Device, Devices, device_of
 from monitor.decoders.formats.lorawan_uplinks import device_id, first_time_ms
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
@@ -73,11 +74,8 @@ class _Document(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Document).decode
 
 
-def _document(payload: bytes) -> _Document:
-    try:
-        return _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        document = read_json(payload)
+def _plain_document(payload: bytes) -> _Document:
+    document = read_json(payload)
     if not isinstance(document, dict):
         raise UnreadableError(f"expected an object, found {shown(document)}")
     return _of_object(document)
@@ -111,7 +109,7 @@ def read_uplink(document: object, reader: LorawanReader, found: Found, received_
     """
     if not isinstance(document, dict) or not isinstance(document.get("uplink_message"), dict):
         return False
-    _read(_of_object(document), reader, found, received_ms)
+    _read(_of_object(document), reader, Devices(), found, received_ms)
     return True
 
 
@@ -120,18 +118,22 @@ class ThingsStack:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._reader = LorawanReader(options, state)
+        self._devices = Devices()
 
     def read(self, message: Message, found: Found) -> None:
         topic = message.topic
         if not topic.endswith("/up") and _is_command(topic):
             found.ignore("command")
             return
-        document = _document(message.payload)
+        try:
+            document = _decode(message.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            document = _plain_document(message.payload)
         if document.uplink_message is None and document.uplink_normalized is None:
             inside = document.data if document.name == _FORWARDED else document.result
             if isinstance(inside, dict):
                 document = _of_object(inside)
-        _read(document, self._reader, found, message.received_ms)
+        _read(document, self._reader, self._devices, found, message.received_ms)
 
 
 def _is_command(topic: str) -> bool:
@@ -139,7 +141,7 @@ def _is_command(topic: str) -> bool:
     return len(levels) > 1 and levels[-1] in _COMMANDS and levels[-2] == "down"
 
 
-def _read(document: _Document, reader: LorawanReader, found: Found, received_ms: int) -> None:
+def _read(document: _Document, reader: LorawanReader, devices: Devices, found: Found, received_ms: int) -> None:
     uplink = document.uplink_message
     is_normalized = uplink is None and document.uplink_normalized is not None
     if uplink is None:
@@ -150,16 +152,15 @@ def _read(document: _Document, reader: LorawanReader, found: Found, received_ms:
     if document.simulated is True:
         found.ignore("simulated")
         return
-    ids = document.end_device_ids
-    source_id = _source_id(ids)
+    device = _device(document.end_device_ids, uplink, devices)
+    source_id = device.source_id
     ts_ms, once = _times(document, uplink, received_ms)
-    kind = "normalized" if is_normalized else ""
     if not once:
         frame = uplink.frm_payload
         repeated = reader.seen.is_retransmitted(source_id, uplink.f_cnt, frame, received_ms if ts_ms is None else ts_ms)
     else:
         count = uplink.f_cnt if isinstance(uplink.f_cnt, int) and 0 <= uplink.f_cnt < 1 << 32 else 0
-        repeated = not is_normalized and reader.seen.is_repeated(source_id, f"{count}{kind} {once}")
+        repeated = not is_normalized and reader.seen.is_repeated(source_id, f"{count} {once}")
     if repeated:
         found.ignore("duplicate")
         return
@@ -167,20 +168,21 @@ def _read(document: _Document, reader: LorawanReader, found: Found, received_ms:
     if not isinstance(codec, dict | list) or not codec:
         normalized = uplink.normalized_payload
         codec = [normalized] if isinstance(normalized, dict) else normalized
-    reader.read(found, source_id, codec, uplink.frm_payload, uplink.f_port, ts_ms, _model(uplink))
+    reader.read_of(found, device, codec, uplink.frm_payload, uplink.f_port, ts_ms)
 
 
-def _source_id(ids: _DeviceIds | None) -> str:
+def _device(ids: _DeviceIds | None, uplink: _Uplink, devices: Devices) -> Device:
     if ids is None:
         raise UnreadableError("no end_device_ids")
-    dev_eui = device_id(ids.dev_eui)
-    if dev_eui is not None:
-        return dev_eui
+    model = "" if uplink.version_ids is None else _model(uplink.version_ids)
+    device = devices.of(ids.dev_eui, model)
+    if device is not None:
+        return device
     name = device_id(ids.device_id)
     if name is None:
         raise UnreadableError("end_device_ids names no device")
     application = None if ids.application_ids is None else device_id(ids.application_ids.application_id)
-    return name if application is None else f"{application}/{name}"
+    return device_of(name if application is None else f"{application}/{name}", model)
 
 
 def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int | None, str]:
@@ -208,9 +210,6 @@ def _gateway_times(entries: object) -> Iterator[object]:
             yield from map(entry.get, _RX_TIMES)
 
 
-def _model(uplink: _Uplink) -> str:
-    """Brand and model, where the device is of the repository."""
-    version = uplink.version_ids
-    if version is None:
-        return ""
+def _model(version: _Version) -> str:
+    """Brand and model, of a device of the repository."""
     return " ".join(name.lower()[:100] for name in (version.brand_id, version.model_id) if isinstance(name, str))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.decoders.formats import FORMATS, things_stack
@@ -82,9 +84,51 @@ def test_the_last_sixteen_uplinks_of_a_device_are_remembered() -> None:
     assert not seen.is_retransmitted("dev", 99, "AA==", NOW_MS + 7_200_000)
     written = sum(len(encoded or b"") for encoded in state.changes().values())
     assert written < 3000
-    # A restart forgets nothing.
-    again = SeenUplinks(SourceState({"up/dev": b"\x91\xa1x"}))
-    assert again.is_repeated("dev", "x")
+
+
+def test_a_restart_forgets_no_uplink() -> None:
+    state = SourceState()
+    seen = SeenUplinks(state)
+    for at_ms in (NOW_MS, NOW_MS + 7_200_000):  # twice the same, hours apart
+        for number in range(3):
+            assert not seen.is_repeated("dev", f"{at_ms}-{number}")
+            assert not seen.is_retransmitted("dev", number, "AA==", at_ms)
+    again = SeenUplinks(SourceState({key: encoded for key, encoded in state.changes().items() if encoded is not None}))
+    for at_ms in (NOW_MS, NOW_MS + 7_200_000):
+        assert again.is_retransmitted("dev", 2, "AA==", at_ms)
+        assert again.is_repeated("dev", f"{at_ms}-1")
+    assert not again.is_retransmitted("dev", 2, "AB==", NOW_MS)
+
+
+def test_uplinks_that_earlier_versions_remembered() -> None:
+    """Lists of ids, and of `counter/checksum` beside their times."""
+    texts = [f"{number}/{zlib.crc32(b'AA==')}" for number in range(16)]
+    entries = {"up/dev": [f"{number}" for number in range(16)], "fcnt/dev": [texts, [NOW_MS] * 16]}
+    state = SourceState({key: msgspec.msgpack.encode(value) for key, value in entries.items()})
+    seen = SeenUplinks(state)
+    assert seen.is_retransmitted("dev", 0, "AA==", NOW_MS)
+    assert not seen.is_retransmitted("dev", 16, "AA==", NOW_MS)
+    assert not seen.is_retransmitted("dev", 0, "AA==", NOW_MS)  # the oldest had to make room
+    assert seen.is_retransmitted("dev", 15, "AA==", NOW_MS)
+    assert seen.is_repeated("dev", "0")
+    assert not seen.is_repeated("dev", "16")
+    assert not seen.is_repeated("dev", "0")
+    assert seen.is_repeated("dev", "15")
+
+
+@pytest.mark.parametrize("name", ["chirpstack_v4", "chirpstack_v3"])
+def test_a_device_whose_profile_changes(name: str) -> None:
+    """Power without a unit is Milesight's, and nothing of another make's device."""
+    state = SourceState()
+    found = Found(state)
+    reader = FORMATS[name].make(Options(), state)
+    for count, profile in enumerate(("WS523", "plug", None, 5, "Milesight")):
+        about = {"devEui": "0a0b", "deviceProfileName": profile}
+        document = {"deviceInfo": about, "devEUI": "0a0b", "deviceProfileName": profile, "fCnt": count, "fPort": 2}
+        document["object"] = {"active_power": 1500}
+        found.clear()
+        reader.read(Message("a/event/up", json.dumps(document).encode(), False, NOW_MS, "main"), found)
+        assert len(found.values) == (profile in ("WS523", "Milesight")), profile
 
 
 def test_ids_that_cannot_be_one() -> None:

@@ -22,7 +22,8 @@ TS = TS_S.to_bytes(4, "little").hex()
 def read(codec: dict[str, Any], model: str = "", options: Options | None = None) -> Found:
     options = options or Options()
     found = Found(SourceState())
-    MilesightCodec(options, Names(options)).read(found, "d", codec, None, model)
+    reader = MilesightCodec(options, Names(options))
+    reader.read(found, "d", codec, None, model, reader.plan(tuple(codec)))
     return found
 
 
