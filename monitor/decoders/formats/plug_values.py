@@ -7,11 +7,13 @@ from typing import Any
 
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, Measured
+from monitor.decoders.values import Found, Measured, Value
 
 __all__ = ["add_number", "is_id", "keep_phases", "merged_sum", "number_of"]
 
 _LONGEST_ID = 200
+_TEMPERATURES = frozenset({"room_c", "setpoint_c"})
+_new = tuple.__new__
 _NUMBERS = frozenset({int, float})
 _LARGEST = 1e12
 """[W, Wh] Integers beyond 64 bits cannot be kept."""
@@ -50,16 +52,26 @@ def add_number(
 ) -> None:
     """One reading of raw / divisor, if there is a value."""
     number = raw if type(raw) is float and raw == raw else number_of(found, raw, source_id, name)
-    if number is not None:
+    if number is None:
+        return
+    if quantity in _TEMPERATURES:
         found.add(source_id, quantity, number / divisor, ts_ms, name)
+    else:
+        found.values.append(_new(Value, (source_id, quantity, number / divisor, ts_ms, name)))
 
 
 def keep_phases(state: SourceState, key: str, a: Any, b: Any, c: Any) -> None:
     """What `merged_sum` is to know of phases that came with their total. What is no number is not kept."""
     if type(a) in _NUMBERS and type(b) in _NUMBERS and type(c) in _NUMBERS:
         phases = [a, b, c]
-        if phases != state.get(key) and min(a, b, c) > -_LARGEST and max(a, b, c) < _LARGEST:
+        known = state.get(key)
+        if phases == known or not (-_LARGEST < a < _LARGEST and -_LARGEST < b < _LARGEST and -_LARGEST < c < _LARGEST):
+            return
+        if known is None:
             state.put(key, phases)
+        else:
+            known[:] = phases
+            state.put_back(key)
 
 
 def merged_sum(

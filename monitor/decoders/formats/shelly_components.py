@@ -34,9 +34,9 @@ _ROOM_SENSORS = ("shellyplusht", "shellyht", "shellywalldisplay", "shellypluswd"
 """Beginnings of the ids of devices whose own temperature is the room's."""
 
 
-class Component(msgspec.Struct):
+class Component(msgspec.Struct, gc=False):
     """The members of any component that are looked at; Ellipsis where it has none of that name. Any: a device that
-    sends nonsense is told apart below, not by the decoder."""
+    sends nonsense is told apart below, not by the decoder. gc=False: JSON has no cycles; 2.9 to 2.3 µs for two."""
 
     id: Any = ...
     output: Any = ...
@@ -85,7 +85,8 @@ class Components:
         self._state = state
         self._fields = {name: rule for name, rule in options.fields.items() if ":" in name}
         self._names = Names(options)
-        self._cache: dict[str, Reader | None] = {}
+        self.known: dict[str, Reader | None] = {}
+        """What `reader` has given; to be looked into first."""
         self._by_kind: Mapping[str, Reader] = {
             "switch": self._actuator,
             "light": self._actuator,
@@ -106,7 +107,7 @@ class Components:
 
     def reader(self, key: str) -> Reader | None:
         """None: a component that measures nothing for us."""
-        cache = self._cache
+        cache = self.known
         if key in cache:
             return cache[key]
         if len(key) > _LONGEST_KEY:

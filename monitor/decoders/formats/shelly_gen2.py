@@ -29,7 +29,7 @@ _MAX_COMPONENTS = 200
 """In one message; a device has some dozens at most."""
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     src: Any = None
     method: Any = None
     params: dict[str, Component | float | str | bool | list[Any] | None] | None = None
@@ -112,8 +112,9 @@ class ShellyGen2:
     def _status(self, found: Found, device: str, body: dict[str, Any], ts_ms: int | None) -> None:
         if len(body) > _MAX_COMPONENTS:
             raise UnreadableError(f"{len(body)} components, expected at most {_MAX_COMPONENTS}")
+        known = self._components.known
         for key, value in body.items():
-            reader = self._reader(key)
+            reader = known[key] if key in known else self._reader(key)
             if reader is None:
                 continue
             if type(value) is Component:
@@ -200,6 +201,6 @@ def _components_of(body: dict[str, Any]) -> dict[str, Any]:
 def _time_of(raw: Any) -> int | None:
     if raw is None:
         return None
-    if not isinstance(raw, int | float):
+    if type(raw) is not float and not isinstance(raw, int):
         raise BadTimeError(f"ts: {shown(raw)} is no time")
     return epoch_ms(raw)

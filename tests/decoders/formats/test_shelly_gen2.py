@@ -63,6 +63,15 @@ def test_a_phase_alone_waits_for_the_others() -> None:
     assert [value.value for value in found.values] == [0.3]
 
 
+def test_phases_that_are_no_numbers_are_not_kept_beside_a_total() -> None:
+    trial = PlugTrial("shelly_gen2")
+    phases = {"a_act_power": 100.5, "b_act_power": 200.5, "c_act_power": 300.5}
+    trial.read(TOPIC, notification({"em:0": {**phases, "total_act_power": 601.5}}))
+    trial.read(TOPIC, notification({"em:0": {**phases, "b_act_power": float("nan"), "total_act_power": 601.5}}))
+    found = trial.triples(TOPIC, notification({"em:0": {"a_act_power": 0.5}}))
+    assert found == [(SWITCH, "power_kw", 0.5015)]
+
+
 def test_an_export_has_phases_of_its_own() -> None:
     data = {"a_total_act_energy": 1, "b_total_act_energy": 2, "c_total_act_energy": 3}
     data |= {"a_total_act_ret_energy": 10, "b_total_act_ret_energy": 20, "c_total_act_ret_energy": 30}
