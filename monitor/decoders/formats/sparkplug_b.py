@@ -36,7 +36,7 @@ __all__ = ["SparkplugB"]
 
 _NAMESPACE = "spBv1.0"
 _TYPES = {"NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD"}
-_DATETIME = 13
+_DOUBLE, _DATETIME = 10, 13
 _MS_FROM, _MS_BELOW = 10**11, 10**14
 _LONGEST = 200
 _LONGEST_TOPIC = 500
@@ -61,6 +61,11 @@ class _Plan(NamedTuple):
     stored: Any
     by_alias: dict[int, Target]
     by_name: dict[str, Target]
+    dull: frozenset[int]
+    """Aliases of metrics that mean nothing. Not 0, which may stand for none."""
+
+
+_NO_PLAN = _Plan(None, {}, {}, frozenset())
 
 
 class SparkplugB:
@@ -102,6 +107,7 @@ class SparkplugB:
             payload = payload or read(message.payload)
             order = self._follow(place, payload, message, found)
             if kind[1:] == "BIRTH":
+                payload = payload._replace(raw=list(payload.metrics()))  # they are looked at three times
                 self._birth(place, payload, message, found)
             elif order == "repeated" and self._is_of_earlier_birth(place, payload, message):
                 found.ignore("repeated")
@@ -152,13 +158,13 @@ class SparkplugB:
     ) -> None:
         """The values of a message. late: it waited, and of it only what is pending is read."""
         plan = self._plan(place)
-        by_alias, by_name = (plan.by_alias, plan.by_name) if plan else ({}, {})
+        _, by_alias, by_name, dull = plan or _NO_PLAN
         pending = None if late is None or late.pending is None else frozenset(late.pending)
         fresh: dict[str, Target] | None = None
         waits: list[int | str] = []
         members: list[Metric] = []
-        for metric in payload.metrics:
-            name, alias, stamp, datatype, unit, _, kind, _ = metric
+        for metric in payload.metrics(dull):
+            name, alias, stamp, datatype, unit, is_good, kind, value = metric
             if kind == "malformed" or (not name and alias is None):
                 found.reject("malformed", f"{shown(place.source_id)}: a metric without a name or an alias")
                 continue
@@ -201,9 +207,21 @@ class SparkplugB:
                         found.ignore("retained_without_time")
                         continue
                     ts_ms = late.received_ms
-            self._add(metric, target, datatype or target.datatype, ts_ms, found)
+            datatype = datatype or target.datatype
+            if (
+                kind == "double_value"
+                and target.is_plain
+                and not target.tariff
+                and datatype == _DOUBLE
+                and is_good
+                and value == value
+            ):
+                number = value * target.factor + target.offset  # the usual way, without the calls of the others: 1 µs
+                found.add(target.source_id, target.quantity, number, ts_ms, target.name)
+            else:
+                self._add(metric, target, datatype, ts_ms, found)
         if members:
-            self._data(place, payload._replace(metrics=members), message, found, late and late._replace(pending=None))
+            self._data(place, payload._replace(raw=members), message, found, late and late._replace(pending=None))
         if waits:
             self._hold(place, waits, message, found)
 
@@ -276,7 +294,9 @@ class SparkplugB:
             return plan
         rows = self._sessions.rows(stored)
         by_name = self._targets.of_rows(rows, place.source_id)
-        plan = _Plan(stored, {row.alias: by_name[row.name] for row in rows if row.alias is not None}, by_name)
+        by_alias = {row.alias: by_name[row.name] for row in rows if row.alias is not None}
+        dull = frozenset(alias for alias, target in by_alias.items() if alias and target.quantity is None)
+        plan = _Plan(stored, by_alias, by_name, dull)
         self._planned += len(rows) + 1
         if self._planned > _CACHED_ROWS:
             self._plans.clear()
@@ -288,7 +308,7 @@ class SparkplugB:
 def _rows(payload: Payload) -> list[Row]:
     return [
         Row(metric.alias, metric.name, metric.datatype, metric.unit)
-        for metric in payload.metrics
+        for metric in payload.metrics()
         if metric.name and len(metric.name) <= _LONGEST
     ]
 

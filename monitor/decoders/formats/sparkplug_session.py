@@ -73,12 +73,13 @@ class Sessions:
         slot = seq % _REMEMBERED
         if known is None:
             known = [None, [0] * _REMEMBERED]
+            self._state.put(key, known)
         last, recent = known
         if recent[slot] == digest:
             return "repeated"
         recent[slot] = digest
         known[0] = seq
-        self._state.put(key, known)
+        self._state.put_back(key)
         if is_node_birth or last is None or seq in ((last + 1) % _SEQUENCE, last + 1):
             return "next"
         return "restart" if seq < last else "gap"

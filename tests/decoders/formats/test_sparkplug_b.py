@@ -24,7 +24,7 @@ from tests import sparkplug as made
 
 NOW_MS = 1_782_638_100_000
 NODE, DEVICE = "spBv1.0/g/N{}/e", "spBv1.0/g/D{}/e/d"
-INT8, INT16, INT32, INT64, UINT32, FLOAT, BOOLEAN = 1, 2, 3, 4, 7, 9, 11
+INT8, INT16, INT32, INT64, UINT32, FLOAT, DOUBLE, BOOLEAN = 1, 2, 3, 4, 7, 9, 10, 11
 
 
 class Reader:
@@ -76,7 +76,7 @@ def test_field_numbers_are_those_of_the_specification() -> None:
     raw = b"\x08\xd0\x0f\x12" + bytes([len(metric)]) + metric + b"\x12\x07\x10\x03\x65\x00\x00\x80\x3f\x18\x05"
     found = read(raw)
     assert (found.timestamp, found.seq) == (2000, 5)
-    first, second = found.metrics
+    first, second = found.metrics()
     assert first == ("Power", 9, 1000, 10, "W", True, "double_value", 1.5)
     assert second == ("", 3, 0, 0, None, True, "float_value", 1.0)
 
@@ -163,7 +163,7 @@ def test_one_request_names_the_node_and_reads_back() -> None:
     found = Reader().read("tenant/spBv1.0/g/DDATA/e/d", data(7))
     (request,) = found.requests
     assert (request.key, request.topic) == ("tenant/g/e", "tenant/spBv1.0/g/NCMD/e")
-    (metric,) = read(request.payload).metrics
+    (metric,) = read(request.payload).metrics()
     assert (metric.name, metric.datatype, metric.value) == ("Node Control/Rebirth", BOOLEAN, True)
     assert Reader(rebirth=False).read(NODE.format("DATA"), data(7)).requests == []
 
@@ -282,3 +282,33 @@ def test_any_bytes_in_any_order_are_read_or_refused() -> None:
             entries = SourceState({key: value for key, value in reader.state.changes().items() if value is not None})
             reader = Reader(entries)
     assert len(reader.state) < 20
+
+
+def test_metrics_that_mean_nothing_are_passed_over_unless_they_say_more() -> None:
+    reader = Reader()
+    volts = {"name": "Power", "alias": 1, "datatype": FLOAT, "float_value": 230.0, "unit": "V"}
+    reader.read(NODE.format("BIRTH"), payload({"name": "bdSeq", "long_value": 1}, volts, seq=0, timestamp=NOW_MS))
+    bare, with_unit = {"alias": 1, "float_value": 6.5}, {"alias": 1, "float_value": 6.5, "unit": "kW"}
+    named = {"name": "Energy", "alias": 1, "float_value": 7.5, "unit": "kWh"}
+    template = {"alias": 1, "template_value": {"metrics": [{"name": "Energy", "float_value": 1.0}]}}
+    raw = payload(bare, with_unit, named, template, {"float_value": 1.0}, seq=1, timestamp=NOW_MS)
+    metrics = list(read(raw).metrics())
+    assert list(read(raw).metrics(frozenset({1}))) == metrics[1:]
+    found = reader.read(NODE.format("DATA"), raw)
+    assert [(value.quantity, value.value) for value in found.values] == [("power_kw", 6.5), ("register", 7.5)]
+    assert [each.reason for each in found.rejected] == ["malformed", "unknown_unit"]  # the latter is the template's
+
+
+@pytest.mark.parametrize("value", [2.5, float("nan"), float("inf"), -0.0])
+@pytest.mark.parametrize("name", ["Power", "Energy Import T1", "Room Temperature", "On"])
+def test_a_double_is_read_as_by_its_name(name: str, value: float) -> None:
+    """The usual way and the way of all other types agree."""
+    read_as = []
+    for datatype in (DOUBLE, 0):
+        metric = {"name": name, "alias": 1, "datatype": datatype, "unit": "kW" if name == "Power" else "kWh"}
+        reader = Reader()
+        reader.read(NODE.format("BIRTH"), payload(metric, seq=0, timestamp=NOW_MS))
+        data_payload = payload({"alias": 1, "double_value": value}, seq=1, timestamp=NOW_MS)
+        found = reader.read(NODE.format("DATA"), data_payload)
+        read_as.append(repr((found.values, found.rejected, found.ignored)))
+    assert read_as[0] == read_as[1]
