@@ -7,20 +7,25 @@ from collections.abc import Mapping
 __all__ = ["MODE_WORDS", "SAYS_OTHERWISE", "SWITCH_WORDS", "mode_number", "switch_value"]
 
 MODE_WORDS: dict[str, int] = {
-    "off": 0, "stop": 0, "standby": 0, "power_off": 0, "cool": 1, "cooling": 1, "cold": 1, "refrigeration": 1,
-    "precooling": 1,
-    "制冷": 1, "lạnh": 1, "heat": 2, "heating": 2, "emergency_heat": 2, "emergency_heating": 2, "制热": 2, "sưởi": 2,
-    "dry": 3, "drying": 3, "dehumidify": 3, "dehumidification": 3, "dehumidifying": 3, "dehum": 3, "除湿": 3, "khô": 3,
+    "off": 0, "stop": 0, "standby": 0, "power_off": 0, "关": 0, "关机": 0, "关闭": 0, "停止": 0, "tắt": 0,
+    "cool": 1, "cooling": 1, "cold": 1, "refrigeration": 1, "precooling": 1, "制冷": 1, "制冷模式": 1, "lạnh": 1,
+    "làm_lạnh": 1, "mát": 1, "làm_mát": 1,
+    "heat": 2, "heating": 2, "emergency_heat": 2, "emergency_heating": 2, "制热": 2, "制热模式": 2, "sưởi": 2,
+    "sưởi_ấm": 2, "nóng": 2, "làm_nóng": 2,
+    "dry": 3, "drying": 3, "dehumidify": 3, "dehumidification": 3, "dehumidifying": 3, "dehum": 3, "除湿": 3,
+    "除湿模式": 3, "抽湿": 3, "khô": 3, "làm_khô": 3, "hút_ẩm": 3,
     "fan": 4, "fan_only": 4, "fanonly": 4, "fan_mode": 4, "vent": 4, "ventilation": 4, "ventilate": 4, "wind": 4,
-    "blow": 4, "air_supply": 4, "送风": 4, "quạt": 4, "auto": 5, "automatic": 5, "heat_cool": 5, "heatcool": 5,
-    "cool_heat": 5, "auto_heat_cool": 5, "changeover": 5, "自动": 5, "tự_động": 5,
+    "blow": 4, "air_supply": 4, "送风": 4, "送风模式": 4, "通风": 4, "quạt": 4, "quạt_gió": 4, "thông_gió": 4,
+    "auto": 5, "automatic": 5, "heat_cool": 5, "heatcool": 5, "cool_heat": 5, "auto_heat_cool": 5, "changeover": 5,
+    "自动": 5, "自动模式": 5, "tự_động": 5,
 }  # fmt: skip
 """Word, in lower case, spaces and hyphens as `_` → mode: 0 off, 1 cool, 2 heat, 3 dry, 4 fan, 5 auto."""
 
 SWITCH_WORDS: dict[str, float] = {
-    "on": 1.0, "true": 1.0, "yes": 1.0, "open": 1.0, "running": 1.0, "run": 1.0, "enabled": 1.0, "开": 1.0, "1": 1.0,
+    "on": 1.0, "true": 1.0, "yes": 1.0, "open": 1.0, "running": 1.0, "run": 1.0, "enabled": 1.0, "1": 1.0,
+    "开": 1.0, "开机": 1.0, "开启": 1.0, "打开": 1.0, "运行": 1.0, "bật": 1.0, "mở": 1.0, "chạy": 1.0,
     "off": 0.0, "false": 0.0, "no": 0.0, "closed": 0.0, "close": 0.0, "stopped": 0.0, "stop": 0.0, "disabled": 0.0,
-    "standby": 0.0, "关": 0.0, "0": 0.0,
+    "standby": 0.0, "0": 0.0, "关": 0.0, "关机": 0.0, "关闭": 0.0, "停止": 0.0, "停机": 0.0, "tắt": 0.0, "dừng": 0.0,
 }  # fmt: skip
 """Word, in lower case → on."""
 

@@ -43,8 +43,13 @@ _OTHERS = frozenset(
         "swing_horizontal_mode",
         "aux",
         "aux_heat",
+        "away",
         "away_mode",
         "hold",
+        "hold_mode",
+        "eco",
+        "boost",
+        "sleep",
         "humidity",
         "current_humidity",
         "target_humidity",
@@ -55,6 +60,8 @@ _OTHERS = frozenset(
     }
 )
 """What else a climate entity tells on a topic of its own: `<unit>/action/state` is no state of a unit `action`."""
+_WITH_MODES = frozenset({"fan", "swing", "preset", "away", "hold", "aux"})
+"""Levels whose `mode` is not the unit's: `<unit>/fan/mode/state`."""
 _CACHED = 2000
 _MAX_PER_TOPIC = 8
 _MAX_ID = 100
@@ -206,6 +213,8 @@ def _place(levels: Levels) -> _Place:
     if len(levels) > 2 and levels[-3] == "climate" and levels[-1] == "state" and levels[-2] not in ROLES:
         return _Place("/".join(levels[:-1]), "mode", "state")  # statestream
     rest = levels[:-1] if levels[-1] in _STATE_LEVELS and len(levels) > 1 else levels
+    if rest[-1] == "mode" and len(rest) > 2 and rest[-2] in _WITH_MODES:
+        return _Place("", None, "")
     for count in (2, 1):
         if len(rest) <= count or (count == 2 and _QUALIFIERS.isdisjoint(rest[-2:])):
             continue  # `ac/mode` is the mode of `ac`, but `temperature/current` is one name
