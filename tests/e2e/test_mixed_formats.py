@@ -259,6 +259,7 @@ def test_many_makes_on_one_broker(tmp_path: Path) -> None:
         (row,) = [line for line in listed if not line.startswith("#")]
         assert row == "new plug,B1,meter,total,plugs,new plug,,"
         configure(monitor, f"{row}\n")
+        of_plugs = monitor.metric("source_messages_total", source="plugs")
         reloads = monitor.metric("reloads_total", outcome="ok")
         monitor.reload()
         monitor.until(lambda: monitor.metric("reloads_total", outcome="ok") > reloads, "reloaded")
@@ -266,4 +267,5 @@ def test_many_makes_on_one_broker(tmp_path: Path) -> None:
         publisher.publish("tele/new plug/SENSOR", payload)
         publisher.settle()
         monitor.until(lambda: monitor.metric("readings_total", outcome="accepted") == accepted + 1, "it is read")
+        assert monitor.metric("source_messages_total", source="plugs") == of_plugs + 1, "a reload forgets no figure"
         monitor.terminate(STOP_WITHIN_S)
