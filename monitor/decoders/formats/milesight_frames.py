@@ -182,7 +182,7 @@ def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
 
 
 # The shortest first: that one fits with more headers where they belong, so another does by chance at most.
-_AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 16, 20, 22))
+_AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 13, 16, 18, 20, 22))
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
 
