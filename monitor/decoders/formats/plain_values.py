@@ -61,6 +61,10 @@ _LONGEST_NAME, _LONGEST_UNIT, _LONGEST_ID = 120, 24, 200
 _EARLIEST_MS, _LATEST_MS = 100_000_000_000, 100_000_000_000_000
 """Whole numbers between them are epoch times in ms."""
 _FIRST_YEAR, _LAST_YEAR = 2000, 2095
+_COMPACT_LENGTHS = (14, 17)
+"""Characters of yyyyMMddHHmmss and yyyyMMddHHmmssSSS."""
+_TO_MINUTE = 12
+_CACHED_MINUTES = 1000
 
 
 class _Known(NamedTuple):
@@ -118,6 +122,8 @@ class PlainValues:
         self.names = names or Names(options)
         self._fields = options.fields
         self._clock = LocalClock(options.timezone, state)
+        self._minutes: dict[str, int] = {}
+        """yyyyMMddHHmm that the clock shows once → UTC ms."""
         self._plans: dict[tuple[str, ...], _Plan] = {}
         """By an object's keys."""
         self._nested_plans: dict[tuple[str, ...], _Plan] = {}
@@ -243,24 +249,35 @@ class PlainValues:
         yyyyMMddHHmmss[SSS]; None where there is none. Raises BadTimeError."""
         if type(raw) is int and _EARLIEST_MS < raw < _LATEST_MS:
             return raw
+        if type(raw) is str and len(raw) in _COMPACT_LENGTHS:
+            # In a minute that is known already: 0.6 instead of 2 µs.
+            minute_ms, rest = self._minutes.get(raw[:_TO_MINUTE]), raw[_TO_MINUTE:]
+            if minute_ms is not None and rest < "60" and rest.isdigit() and rest.isascii():
+                return minute_ms + (int(rest) if len(rest) > 2 else int(rest) * 1000)
         if raw is None or raw == "":
             return None
         if type(raw) is int or type(raw) is float:
             return epoch_ms(raw)
         if not isinstance(raw, str) or len(raw) > 40:
             raise BadTimeError(f"{shown(raw)} is no time" if isinstance(raw, str | bool) else "no time")
-        text = raw.strip()
+        text, minute = raw.strip(), ""
         if text.isascii() and text.replace(".", "", 1).isdigit():
-            if len(text) not in (14, 17) or not text.startswith("20") or "." in text:
+            if len(text) not in _COMPACT_LENGTHS or not text.startswith("20") or "." in text:
                 return epoch_ms(float(text) if "." in text else int(text))
-            naive = _compact(text)
+            naive, minute = _compact(text), text[:_TO_MINUTE]
         else:
             naive = parse_iso(text.replace("/", "-"))
         if not _FIRST_YEAR <= naive.year <= _LAST_YEAR:
             raise BadTimeError(f"{shown(raw)} is no time of this century")
         if naive.tzinfo is not None:
             return to_ms(naive)
-        return self._clock.ms(naive, source_id, message.received_ms, found)
+        flags = len(found.flagged)
+        ts_ms = self._clock.ms(naive, source_id, message.received_ms, found)
+        if minute and len(found.flagged) == flags:
+            if len(self._minutes) >= _CACHED_MINUTES:
+                self._minutes.clear()
+            self._minutes[minute] = ts_ms - (naive.second * 1000 + naive.microsecond // 1000)
+        return ts_ms
 
     def _totals(self, known: list[_Known]) -> frozenset[str]:
         names: dict[Measured, list[str]] = {"register": [], "export_register": []}

@@ -94,3 +94,7 @@ def test_memory_is_bounded() -> None:
         read(f"/sys/k/{number}/thing/event/property/post", {"params": {f"x{number}": 1}}, reader=reader)
     assert len(reader._alink._topics) <= 2000
     assert len(reader._alink._mode_keys) <= 300
+    item = {"timestamp": "20260628160000", "metrics": {"power": {"active": {"unit": "kW", "value": {"total": 1.5}}}}}
+    for number in range(6000):
+        read("power/up/g", {"msgType": "up", "batch": [{**item, "device_id": f"M{number}"}]}, reader=reader)
+    assert 0 < len(reader._edgelogger._ids) <= 5000

@@ -104,6 +104,24 @@ def test_times(raw: object, expected: int | None) -> None:
     assert plain.time_ms(MESSAGE, Found(SourceState()), raw, "m") == expected
 
 
+@pytest.mark.parametrize("zone", ["Europe/Paris", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("minute", ["202606281600", "202510250159", "202510260230", "202603290230", "202610041430"])
+def test_a_known_minute_reads_as_a_new_one(minute: str, zone: str) -> None:
+    options = Options(timezone=ZoneInfo(zone))
+    known = PlainValues(options, SourceState())
+    for rest in ("00", "07", "59", "00000", "59999", "60", "61000", "5٩", "5x", "-1", " 5", "5.123", "²0", "00"):
+        told = []
+        for plain in (known, PlainValues(options, SourceState())):
+            found = Found(SourceState())
+            try:
+                ms = plain.time_ms(MESSAGE, found, minute + rest, rest)
+            except BadTimeError as error:
+                ms = None
+                found.reject(error.reason, error.detail)
+            told.append((ms, found.rejected, found.flagged))
+        assert told[0] == told[1], rest
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -144,11 +162,15 @@ def test_a_known_shape_reads_as_a_new_one() -> None:
 
 
 def test_memory_and_depth_are_bounded() -> None:
-    plain = PlainValues(Options(), SourceState())
+    plain = PlainValues(Options(timezone=ZoneInfo("Europe/Paris")), SourceState())
     for number in range(3000):
         read({f"k{number}": {f"j{number}": 1}}, plain)
     assert len(plain._plans) <= 500
     assert len(plain._nested_plans) <= 500
+    for number in range(3000):
+        plain.time_ms(MESSAGE, Found(SourceState()), f"20260628{number // 60 % 24:02}{number % 60:02}07", "m")
+        plain.time_ms(MESSAGE, Found(SourceState()), f"20260629{number // 60 % 24:02}{number % 60:02}07", "m")
+    assert len(plain._minutes) <= 1000
     read({"x" * 1_000_000: 1, "y": {"z" * 1_000_000: 2}}, plain)
     assert sum(len(key) for shape in plain._plans for key in shape) < 2_000_000
     deep: Any = 1
