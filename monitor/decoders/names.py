@@ -9,6 +9,7 @@ anywhere energy, power and volume are not guessed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from monitor.decoders.options import FieldRule, Options
@@ -39,6 +40,9 @@ _REGISTER = (
     "combined_active_energy", "total_combined_active_energy", "combined_active_energy_total", "e_total",
     "total_act_energy", "act_energy", "meter_total", "dien_nang", "power_consumption_total",
     "total_power_consumption", "consumption", "total_consumption", "consumption_total",
+    "dien_nang_tieu_thu", "tong_dien_nang", "dien_nang_tac_dung", "chi_so_dien", "电能", "总电能", "有功电能",
+    "总有功电能", "有功总电能", "正向有功电能", "正向有功总电能", "正向总有功电能", "组合有功电能", "组合有功总电能",
+    "用电量", "总用电量", "累计用电量", "电度", "总电度", "有功电度", "正向有功电度", "电表读数",
 )  # fmt: skip
 _EXPORT = (
     "energy_export", "export_energy", "energy_export_total", "total_energy_export", "energy_exported",
@@ -52,6 +56,7 @@ _EXPORT = (
     "energy_feed_in", "feed_in_energy", "feed_in", "energy_to_grid", "grid_export", "grid_energy_export", "export",
     "export_total", "total_export", "export_register", "epe", "ep_exp", "ep_minus", "wp_minus",
     "total_act_ret_energy", "energy_injected", "injected_energy", "energy_injection",
+    "反向有功电能", "反向有功总电能", "反向总有功电能", "反向有功电度",
 )  # fmt: skip
 _POWER = (
     "power", "active_power", "power_active", "power_total", "total_power", "active_power_total", "total_active_power",
@@ -61,6 +66,8 @@ _POWER = (
     "electrical_power", "p", "p_total", "p_tot", "ptot", "p_sum", "psum", "pt", "kw", "kw_total", "total_kw",
     "active_power_sum", "sum_active_power", "combined_active_power", "three_phase_active_power", "watt", "watts",
     "power_now", "power_consumption", "cong_suat", "instant_power", "power_instant", "active_power_instantaneous",
+    "tong_cong_suat", "cong_suat_tac_dung", "功率", "总功率", "有功功率", "总有功功率", "有功总功率", "瞬时有功功率",
+    "瞬时总有功功率", "合相有功功率", "三相总有功功率",
 )  # fmt: skip
 _POWER_IMPORT = (
     "power_import", "import_power", "active_power_import", "import_active_power", "power_consumed",
@@ -81,6 +88,7 @@ _SETPOINT = (
     "current_cooling_setpoint", "occupied_heating_setpoint", "occupied_cooling_setpoint", "ac_setpoint",
     "ac_set_temp", "ac_target_temperature", "room_setpoint", "room_temperature_setpoint", "thermostat_setpoint",
     "nhiet_do_cai_dat",
+    "nhiet_do_dat", "设定温度", "设置温度", "目标温度", "温度设定",
 )  # fmt: skip
 _ROOM = (
     "room_temp", "room_temperature", "room", "temperature_room", "temp_room", "temperature", "temp",
@@ -90,30 +98,36 @@ _ROOM = (
     "measured_temperature", "temperature_measured", "actual_temperature", "actual_temp", "temperature_actual",
     "return_air_temperature", "return_air_temp", "space_temperature", "zone_temperature", "ac_room_temp",
     "nhiet_do_phong",
+    "nhiet_do", "nhiet_do_trong_phong", "室温", "室内温度", "房间温度", "环境温度", "当前温度", "回风温度", "温度",
 )  # fmt: skip
 _ON = (
     "on", "power_on", "is_on", "on_off", "onoff", "power_switch", "switch", "switch_state", "power_state",
     "power_status", "ac_power", "ac_on", "ac_switch", "run_state", "running", "run_status", "running_status",
     "ac_status", "relay_state", "socket_status", "state",
+    "bat_tat", "开关", "开关机", "开关状态", "开关机状态", "启停", "启停状态", "运行状态",
 )  # fmt: skip
 _MODE = (
     "mode", "ac_mode", "hvac_mode", "work_mode", "working_mode", "operation_mode", "operating_mode", "system_mode",
     "thermostat_mode", "run_mode", "running_mode", "climate_mode", "control_mode", "temperature_control_mode",
     "temperature_ctl_mode", "mode_state", "che_do",
+    "che_do_van_hanh", "模式", "运行模式", "工作模式", "空调模式",
 )  # fmt: skip
 _WATER = (
     "water", "water_volume", "water_total", "total_water", "water_consumption", "water_meter", "water_register",
     "cold_water", "water_consumption_total", "total_water_consumption", "water_usage", "cold_water_volume",
     "volume_water",
+    "nuoc", "luong_nuoc", "chi_so_nuoc", "用水量", "累计用水量", "累计水量", "水表读数",
 )  # fmt: skip
 _GAS = (
     "gas", "gas_volume", "gas_total", "total_gas", "gas_consumption", "gas_meter", "gas_register", "gas_volume_total",
     "gas_usage", "gas_consumption_total", "total_gas_consumption", "volume_gas",
+    "用气量", "累计用气量", "燃气用量",
 )  # fmt: skip
 _HEAT = (
     "heat", "heat_energy", "energy_heat", "heat_total", "total_heat", "heat_consumption", "heat_meter",
     "heat_register", "thermal_energy", "heating_energy", "heat_energy_total", "total_heat_energy", "heat_quantity",
     "energy_thermal",
+    "用热量", "累计热量",
 )  # fmt: skip
 
 
@@ -171,6 +185,7 @@ _SIGN = re.compile(r"(?<=\w)([+-])(?=$|[\s(\[])")
 _NUMBER_AND_UNIT = re.compile(r"\s*([+-]?\d{1,15}(?:\.\d{1,15})?)\s*([^\d\s.,].{0,15}?)\s*", re.ASCII)
 """As in `21.5 °C`, which is what a display shows."""
 _NO_WORD = re.compile(r"[\W_]+")
+_MARKS = re.compile(r"[\u0300-\u036f]")
 _PART_OF_DAY = frozenset({"day", "night"})
 """Tariffs that alone may be something else: `energy_day` is today's on many devices."""
 _MEASURED = frozenset(quantity for quantity, dimension in DIMENSIONS.items() if dimension is not None)
@@ -283,6 +298,8 @@ class Names:
         if rule.ignore:
             return None
         words = words_of(name)
+        if not words.isascii():  # điện_năng: dien_nang
+            words = _MARKS.sub("", unicodedata.normalize("NFD", words)).replace("đ", "d")
         base, tariff, of_name = _apart(words)
         if rule.quantity is not None:
             known: _Name | None = _Name(rule.quantity)
