@@ -26,6 +26,7 @@ from monitor.journal.segment_file import read_head, segment_paths
 from monitor.journal.segments import Journal
 from monitor.recovery import CONFIGURATION
 from monitor.store.schema import connect, translated
+from monitor.store.source_memory import forget_identity
 
 __all__ = ["Backup", "back_up", "backup_command"]
 
@@ -180,6 +181,7 @@ def _copy_sqlite(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         original.backup(copy)
+        forget_identity(copy)
 
 
 def _copy_file(source: BinaryIO, target: Path) -> int:

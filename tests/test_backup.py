@@ -20,6 +20,7 @@ from monitor.journal.frames import SEGMENT_HEAD_BYTES
 from monitor.recovery import CONFIGURATION
 from monitor.results import Event, LedgerEntry
 from monitor.store import schema
+from monitor.store.source_memory import SourceMemory
 from monitor.store.sqlite import SqliteStore
 from tests import naive, streams
 from tests.detect.harness import differences
@@ -219,6 +220,20 @@ def test_refusals(stopped: Path, tmp_path: Path) -> None:
         back_up(stopped, stopped / "monitor.sqlite", tmp_path)
     with pytest.raises(InputError, match="holds no journal"):
         back_up(tmp_path, tmp_path / "monitor.sqlite", tmp_path / "backup")
+
+
+def test_a_copy_is_another_file_for_what_brokers_keep(stopped: Path, tmp_path: Path) -> None:
+    """Else retained messages that came between the backup and its use would not be asked for."""
+    original, out = stopped / "monitor.sqlite", tmp_path / "backup"
+
+    def identity(path: Path) -> int:
+        with closing(SourceMemory(path)) as memory:
+            return memory.identity
+
+    before = identity(original)
+    back_up(stopped, original, out)
+    assert identity(out / "monitor.sqlite") != before
+    assert identity(original) == before
 
 
 def test_the_command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from monitor.errors import StoreError
 from monitor.store.schema import connect, storable, transaction, translated
 
-__all__ = ["MAX_UNMAPPED", "SeenUnmapped", "SourceMemory", "Unmapped", "read_unmapped"]
+__all__ = ["MAX_UNMAPPED", "SeenUnmapped", "SourceMemory", "Unmapped", "forget_identity", "read_unmapped"]
 
 MAX_UNMAPPED = 10_000
 """So many unmapped ids are kept; those not seen for longest go first."""
@@ -155,6 +156,12 @@ def read_unmapped(path: Path) -> list[SeenUnmapped]:
         SeenUnmapped(Unmapped(source, source_id, topic, last_ms, json.loads(values)), first_ms)
         for source, source_id, topic, first_ms, last_ms, values in rows
     ]
+
+
+def forget_identity(db: sqlite3.Connection) -> None:
+    """Of a copy: where it is put to use, what brokers keep has changed since, and is asked for again."""
+    with db:
+        db.execute("DELETE FROM meta WHERE key = 'source_memory'")
 
 
 def _finite(value: float) -> float | None:
