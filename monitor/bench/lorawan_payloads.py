@@ -10,6 +10,9 @@ from monitor.bench.turns import Turn, as_json, utc_text
 
 __all__ = ["chirpstack_v3", "chirpstack_v4_frame", "chirpstack_v4_object", "milesight", "tts_v3"]
 
+_EUI = "24e124"
+"""Milesight's part of its devices' ids."""
+
 
 def _lorawan_radio(turn: Turn) -> list[dict[str, Any]]:
     return [
@@ -31,7 +34,7 @@ def _lorawan_radio(turn: Turn) -> list[dict[str, Any]]:
 
 
 def _chirpstack_v4(turn: Turn, **body: Any) -> tuple[str, bytes]:
-    eui = turn.hexadecimal(16)
+    eui = _EUI + turn.hexadecimal(10)
     document = {
         "deduplicationId": f"00000000-0000-4000-8000-{turn.device:06x}{turn.round:06x}",
         "time": utc_text(turn.utc, ".284117902")[:-1] + "+00:00",
@@ -91,7 +94,7 @@ def chirpstack_v4_frame(turn: Turn) -> tuple[str, bytes]:
 
 
 def chirpstack_v3(turn: Turn) -> tuple[str, bytes]:
-    eui = turn.hexadecimal(16)
+    eui = _EUI + turn.hexadecimal(10)
     document = {
         "applicationID": "7",
         "applicationName": "meters",
@@ -128,7 +131,7 @@ def tts_v3(turn: Turn) -> tuple[str, bytes]:
         "end_device_ids": {
             "device_id": f"floor-{turn.device}",
             "application_ids": {"application_id": "meters"},
-            "dev_eui": turn.hexadecimal(16).upper(),
+            "dev_eui": (_EUI + turn.hexadecimal(10)).upper(),
             "join_eui": "0000000000000000",
             "dev_addr": turn.hexadecimal(8).upper(),
         },
