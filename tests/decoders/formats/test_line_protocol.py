@@ -115,6 +115,28 @@ def test_any_bytes_are_read_or_refused() -> None:
     assert len(state) == 0
 
 
+@pytest.mark.parametrize("fields", [("energy_kwh", "temperature", "x"), ("energy_kwh", "on", "x")])
+def test_lines_of_a_shape_seen_often_are_read_as_new_ones(fields: tuple[str, ...]) -> None:
+    state = SourceState()
+    often = LineProtocol(Options(), state)
+    found = Found(state)
+    usual = ",".join(f"{field}=1" for field in fields)
+    for _ in range(30):
+        often.read(Message("t", f"m,id=a {usual} 1782637200".encode(), False, ARRIVAL_MS, "main"), found)
+    assert [shape.match is not None for shape in often._shapes.values()] == [True]
+    values = ["5", "-5.5", "+5", "5i", "5.5u", "1e3", "1e999", "nan", "inf", "-127", "true", "cool", "-", "e5", "1.2.3"]
+    values += ["", "1_0", "0x10", "5=5", "٣", "5ii", "9" * 49, "9" * 50, "9" * 51, "9" * 60, "9" * 61]
+    lines = [f"m,id=a {fields[0]}={value},{fields[1]}={value},x=1 1782637201" for value in values]
+    lines += [f"m,id=a {usual} {stamp}" for stamp in ("-5", "", "x", "9" * 19, "9" * 20, "9" * 21, "1 2", "+1", "٣")]
+    lines += [f"m,id=a {usual}", f"m,id=a {usual},y=1 5", f"m,id=a y=1,{usual} 5", f"m,id=a {usual[:-1]} 5"]
+    for line in lines:
+        found.clear()
+        often.read(Message("t", line.encode(), False, ARRIVAL_MS, "main"), found)
+        found.end_message()
+        new = found_in(line.encode())
+        assert (repr(found.values), found.rejected, found.ignored) == (repr(new.values), new.rejected, new.ignored)
+
+
 def test_memory_of_series_is_bounded() -> None:
     state = SourceState()
     reader = LineProtocol(Options(), state)
@@ -124,3 +146,15 @@ def test_memory_of_series_is_bounded() -> None:
     assert len(reader._cache) <= 5000
     reader.read(Message("t", b"m,id=" + b"x" * 5000 + b" power_kw=1", False, ARRIVAL_MS, "main"), Found(state))
     assert all(len(head) < 1000 for _, head, _ in reader._cache)
+
+
+def test_memory_of_shapes_is_bounded() -> None:
+    state = SourceState()
+    found = Found(state)
+    reader = LineProtocol(Options(), state)
+    for number in range(1200):
+        fields = ",".join(f"f{number}_{each}{'x' * 60}=1" for each in range(number % 60))
+        reader.read(Message("t", f"m a=1,{fields or 'b=2'} 5".encode(), False, ARRIVAL_MS, "main"), found)
+        found.clear()
+    assert 0 < len(reader._shapes) <= 500
+    assert max(sum(len(field) for field, _ in shape) for shape in reader._shapes) <= 2000
