@@ -118,10 +118,9 @@ def _consumption(board: Board, words: Words) -> None:
     panel = name_series(daily_bars(daily, unit="kwatth", no_value=no_data), words, "periods")
     board.add("by_day", panel, width=12, height=9)
     sums = Influx(
-        f"""SELECT sum("energy") AS "energy", sum("assumed") AS "estimated", sum("covered") / sum("due") AS "coverage"
-            FROM (SELECT "measured" + "estimated" AS "energy", "estimated" AS "assumed",
-                "coverage" * "intervals" AS "covered", "intervals" AS "due" FROM "consumption_hour"
-                WHERE {_HERE} AND {_ITEM} AND $timeFilter) GROUP BY "item", "period" """,
+        f"""SELECT sum("measured") + sum("estimated") AS "energy", sum("estimated") AS "estimated",
+                sum("covered") / sum("intervals") AS "coverage"
+            FROM "consumption_hour" WHERE {_HERE} AND {_ITEM} AND $timeFilter GROUP BY "item", "period" """,
         form="table",
     )
     columns = [

@@ -37,12 +37,16 @@ def _chosen(*conditions: str) -> str:
     return " AND ".join((*conditions, in_buildings(), "$timeFilter"))
 
 
-def _estimated_share(measurement: str, group: str = "") -> str:
-    """Of electricity: kWh and m³ do not add up."""
-    by = f" WHERE $timeFilter GROUP BY {group}" if group else ""  # else buckets of time would go on until now
+def _estimated_share(measurement: str, *, group: str = "", over_time: str = "") -> str:
+    """Of electricity: kWh and m³ do not add up. Two forms for the reason that `completeness` has."""
+    where = _chosen(_ITEM, ELECTRICITY)
+    if not over_time:
+        by = f" GROUP BY {group}" if group else ""
+        return f"""SELECT sum("estimated") / (sum("measured") + sum("estimated")) AS "share" FROM "{measurement}"
+            WHERE {where}{by}"""
     return f"""SELECT sum("assumed") / sum("energy") AS "share" FROM (
-        SELECT "estimated" AS "assumed", "measured" + "estimated" AS "energy" FROM "{measurement}"
-        WHERE {_chosen(_ITEM, ELECTRICITY)}){by}"""
+        SELECT "estimated" AS "assumed", "measured" + "estimated" AS "energy" FROM "{measurement}" WHERE {where})
+        WHERE $timeFilter GROUP BY {over_time}"""
 
 
 def _silent_devices() -> str:
@@ -75,12 +79,12 @@ def _course(board: Board, words: Words) -> None:
     common = words.of("common")
     no_data = common("no_data")
     by_time = "time($__interval) fill(null)"
-    covered = Influx(completeness(_chosen(_ITEM), group=by_time, measurement="consumption_hour"))
+    covered = Influx(completeness(_chosen(_ITEM), over_time=by_time, measurement="consumption_hour"))
     course = lines(covered, unit="percentunit", no_value=no_data, interval="1h").min(0).max(1)
     course = course.override_by_query("A", series_style(title=common("columns.coverage"), colour=TEAL))
     board.row("row_course")
     board.add("completeness_course", course, width=12, height=8)
-    assumed = Influx(_estimated_share("consumption_hour", by_time))
+    assumed = Influx(_estimated_share("consumption_hour", over_time=by_time))
     course = lines(assumed, unit="percentunit", no_value=no_data, interval="1h").min(0)
     course = course.override_by_query("A", series_style(title=words.of("quality")("share"), colour=AMBER))
     board.add("estimated_course", course, width=12, height=8)
@@ -130,7 +134,7 @@ def _meters(board: Board, words: Words) -> None:
             "top",
             "share",
             words.of("quality")("share"),
-            _estimated_share("consumption_day", '"building", "item"'),
+            _estimated_share("consumption_day", group='"building", "item"'),
         ),
     ):
         ranked = Influx(

@@ -68,7 +68,7 @@ def _energy(board: Board, words: Words) -> None:
     board.add(
         "peak_share", name_series(shares(share, unit="kwatth", no_value=no_data), words, "periods"), width=6, height=9
     )
-    covered = Influx(completeness(where, group="time($__interval) fill(null)", measurement="consumption_hour"))
+    covered = Influx(completeness(where, over_time="time($__interval) fill(null)", measurement="consumption_hour"))
     course = lines(covered, unit="percentunit", no_value=no_data, interval="1h").min(0).max(1)
     course = course.override_by_query("A", series_style(title=words.of("common")("columns.coverage"), colour=TEAL))
     board.add("completeness_course", course, width=8, height=9)
@@ -113,9 +113,8 @@ def _tables(board: Board, words: Words) -> None:
     board.row("row_tree")
     to_building = link_to("building", common("to_building"), words, "building")
     by_org = Influx(
-        f"""SELECT sum("all_kwh") AS "energy", sum("covered") / sum("due") AS "coverage" FROM (
-            SELECT "measured" + "estimated" AS "all_kwh", "coverage" * "intervals" AS "covered", "intervals" AS "due"
-            FROM "consumption_day" WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter) GROUP BY "org" """,
+        f"""SELECT sum("measured") + sum("estimated") AS "energy", sum("covered") / sum("intervals") AS "coverage"
+            FROM "consumption_day" WHERE {_TOTAL} AND {in_buildings()} AND $timeFilter GROUP BY "org" """,
         form="table",
     )
     columns = [

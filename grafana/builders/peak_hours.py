@@ -114,7 +114,7 @@ def _days(board: Board, words: Words) -> None:
         beyond = beyond.override_by_name(rule, series_style(title=rules[rule], colour=colour))
     board.add("excess", beyond, width=12, height=8)
     covered = Influx(
-        completeness(_chosen(_TOTAL, PEAK), group="time($__interval) fill(none)", measurement="consumption_hour")
+        completeness(_chosen(_TOTAL, PEAK), over_time="time($__interval) fill(none)", measurement="consumption_hour")
     )
     course = lines(covered, unit="percentunit", no_value=no_data, interval="1h", bars=True).min(0).max(1)
     course = course.override_by_query("A", series_style(title=common("columns.coverage"), colour=TEAL))
@@ -173,10 +173,9 @@ def _tables(board: Board, words: Words) -> None:
     closest = tabular(ratio, columns=columns, no_value=common("none"), sort=own("of_limit"))
     board.add("closest", closest, width=12, height=10)
     by_item = Influx(
-        f"""SELECT sum("energy") AS "energy", sum("assumed") AS "estimated", sum("covered") / sum("due") AS "coverage"
-            FROM (SELECT "measured" + "estimated" AS "energy", "estimated" AS "assumed",
-                "coverage" * "intervals" AS "covered", "intervals" AS "due" FROM "consumption_day"
-                WHERE {_chosen(PEAK, _ITEM, ELECTRICITY)}) GROUP BY "item" """,
+        f"""SELECT sum("measured") + sum("estimated") AS "energy", sum("estimated") AS "estimated",
+                sum("covered") / sum("intervals") AS "coverage"
+            FROM "consumption_day" WHERE {_chosen(PEAK, _ITEM, ELECTRICITY)} GROUP BY "item" """,
         form="table",
     )
     columns = [

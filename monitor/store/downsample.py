@@ -78,9 +78,14 @@ class SumColumns:
         return self.figures[:, _ESTIMATED]
 
     @property
+    def covered(self) -> _Floats:
+        """How many intervals' worth is covered: the sum of their coverage."""
+        return self.figures[:, _COVERAGE]
+
+    @property
     def coverage(self) -> _Floats:
         """The mean, 0 of no intervals."""
-        return self.figures[:, _COVERAGE] / np.maximum(self.figures[:, _INTERVALS], 1.0)
+        return self.covered / np.maximum(self.figures[:, _INTERVALS], 1.0)
 
     @property
     def intervals(self) -> _Integers:

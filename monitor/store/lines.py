@@ -139,6 +139,8 @@ class LineEncoder:
                 _floats(given.estimated[part]),
                 ",coverage=",
                 _floats(given.coverage[part]),
+                ",covered=",
+                _floats(given.covered[part]),
                 pc.binary_join_element_wise(",demand_kw=", demand, ""),
                 ",intervals=",
                 _integers(given.intervals[part]),

@@ -28,7 +28,7 @@ ITEMS = (("B-1", "total"), ("B-1", "water"), ("B-2", "total"), ("B-2", "hvac"), 
 MEDIA = {"water"}
 Key = tuple[str, str, str, int]
 """Building, item, period, start."""
-Figures = tuple[float, float, float, float, int]
+Figures = tuple[float, float, float, float, float, int]
 """Measured, estimated, coverage, demand_kw (below 0: none), intervals."""
 
 
@@ -64,6 +64,7 @@ def summed(rows: Iterable[Interval], zone_of: dict[str, str], measurement: str) 
             sum(row.measured for row in group),
             sum(row.estimated for row in group),
             sum(row.coverage for row in group) / len(group),
+            sum(row.coverage for row in group),
             -1.0 if key[1] in MEDIA else max(row.demand_kw for row in group if row.demand_kw is not None),
             len(group),
         )
@@ -78,6 +79,7 @@ def told(database: Database, measurement: str) -> dict[Key, Figures]:
             float(fields["measured"]),
             float(fields["estimated"]),
             float(fields["coverage"]),
+            float(fields["covered"]),
             float(fields.get("demand_kw", "-1")),
             int(fields["intervals"].removesuffix("i")),
         )
@@ -97,7 +99,7 @@ def assert_exact(store: SqliteStore, database: Database, names: Registry) -> int
         keys = sorted(expected)
         np.testing.assert_allclose([standing[key] for key in keys], [expected[key] for key in keys], 1e-12, 1e-12)
         gone = [figures for figures in found.values() if not figures[-1]]
-        assert set(gone) <= {(0.0, 0.0, 0.0, 0.0, 0), (0.0, 0.0, 0.0, -1.0, 0)}
+        assert set(gone) <= {(0.0, 0.0, 0.0, 0.0, 0.0, 0), (0.0, 0.0, 0.0, 0.0, -1.0, 0)}
         emptied += len(gone)
     return emptied
 
@@ -208,7 +210,7 @@ def test_a_row_that_follows_touches_its_own_hour_day_and_period_alone(path: Path
     store.apply(Step(intervals=intervals([(0, 9, 4.0)], period=1)), names)
     database = Database()
     assert database.drain(path) == 3
-    assert told(database, "consumption_hour") == {("B-1", "total", "peak", START_MS + 2 * HOUR_MS): (4, 0, 1, 16, 1)}
+    assert told(database, "consumption_hour") == {("B-1", "total", "peak", START_MS + 2 * HOUR_MS): (4, 0, 1, 1, 16, 1)}
     assert [key[:3] for key in told(database, "consumption_day")] == [("B-1", "total", "peak")]
 
 
@@ -223,8 +225,8 @@ def test_a_revision_of_the_day_before_leaves_today_as_it_is(path: Path, store: S
     assert assert_exact(store, database, names) == 0
     midnight_ms = START_MS + 15 * HOUR_MS
     assert told(database, "consumption_day") == {
-        ("B-1", "total", "normal", midnight_ms - 24 * HOUR_MS): (64, 0, 1, 20, 60),
-        ("B-1", "total", "normal", midnight_ms): (42, 0, 1, 8, 41),
+        ("B-1", "total", "normal", midnight_ms - 24 * HOUR_MS): (64, 0, 1, 60, 20, 60),
+        ("B-1", "total", "normal", midnight_ms): (42, 0, 1, 41, 8, 41),
     }
 
 
@@ -241,7 +243,7 @@ def test_what_was_never_stored_is_not_added_to(path: Path, store: SqliteStore, m
     store.apply(Step(intervals=intervals([(0, 2, 4.0)])), names)
     database = Database()
     database.drain(path)
-    assert told(database, "consumption_hour") == {("B-1", "total", "normal", START_MS): (5, 0, 1, 16, 2)}
+    assert told(database, "consumption_hour") == {("B-1", "total", "normal", START_MS): (5, 0, 1, 2, 16, 2)}
 
 
 def test_a_row_that_one_step_holds_twice_counts_once(path: Path, store: SqliteStore) -> None:
@@ -251,7 +253,7 @@ def test_a_row_that_one_step_holds_twice_counts_once(path: Path, store: SqliteSt
     database = Database()
     database.drain(path)
     assert assert_exact(store, database, names) == 0
-    assert told(database, "consumption_hour") == {("B-1", "total", "normal", START_MS): (8, 0, 1, 16, 3)}
+    assert told(database, "consumption_hour") == {("B-1", "total", "normal", START_MS): (8, 0, 1, 3, 16, 3)}
 
 
 def test_a_period_that_is_left_without_intervals_is_emptied(path: Path, store: SqliteStore) -> None:
@@ -267,8 +269,8 @@ def test_a_period_that_is_left_without_intervals_is_emptied(path: Path, store: S
     database = Database()
     database.drain(path)
     hours = told(database, "consumption_hour")
-    assert hours["B-1", "total", "normal", START_MS] == (0, 0, 0, 0, 0)
-    assert hours["B-1", "water", "normal", START_MS] == (0, 0, 0, -1, 0)
+    assert hours["B-1", "total", "normal", START_MS] == (0, 0, 0, 0, 0, 0)
+    assert hours["B-1", "water", "normal", START_MS] == (0, 0, 0, 0, -1, 0)
     assert hours["B-1", "total", "offpeak", START_MS][0] == 4
     assert assert_exact(store, database, other) >= 4
 
@@ -283,11 +285,12 @@ def test_the_points(path: Path, store: SqliteStore) -> None:
     database = Database()
     database.drain(path)
     total = {"building": "B-1", "item": "total", "org": "o", "period": "peak"}
-    figures = {"measured": "1.1", "estimated": "0.5", "coverage": "0.25", "demand_kw": "4.4", "intervals": "1i"}
+    figures = {"measured": "1.1", "estimated": "0.5", "coverage": "0.25", "covered": "0.25"}
+    figures |= {"demand_kw": "4.4", "intervals": "1i"}
     (first, water, hvac) = database.of("consumption_hour")
     assert first == (total, START_MS, {**figures, "limit_kw": "70.0"})
     assert water[0] == {**total, "item": "water", "period": "normal"}
-    assert water[2] == {"measured": "3", "estimated": "0", "coverage": "1", "intervals": "1i"}
+    assert water[2] == {"measured": "3", "estimated": "0", "coverage": "1", "covered": "1", "intervals": "1i"}
     assert set(hvac[2]) == set(figures)
     (first, water, hvac) = database.of("consumption_day")
     midnight_ms = START_MS - (9 * 60 + 5 * 60 + 45) * 60_000
