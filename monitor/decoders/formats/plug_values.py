@@ -9,10 +9,11 @@ from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
 from monitor.decoders.values import Found, Measured, Value
 
-__all__ = ["add_number", "is_id", "keep_phases", "merged_sum", "number_of"]
+__all__ = ["TEMPERATURES", "add_number", "is_id", "keep_phases", "merged_sum", "number_of"]
 
 _LONGEST_ID = 200
-_TEMPERATURES = frozenset({"room_c", "setpoint_c"})
+TEMPERATURES = frozenset({"room_c", "setpoint_c"})
+"""Quantities that `Found.add` looks at; others need not its call."""
 _new = tuple.__new__
 _NUMBERS = frozenset({int, float})
 _LARGEST = 1e12
@@ -54,7 +55,7 @@ def add_number(
     number = raw if type(raw) is float and raw == raw else number_of(found, raw, source_id, name)
     if number is None:
         return
-    if quantity in _TEMPERATURES:
+    if quantity in TEMPERATURES:
         found.add(source_id, quantity, number / divisor, ts_ms, name)
     else:
         found.values.append(_new(Value, (source_id, quantity, number / divisor, ts_ms, name)))

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from monitor.decoders.formats.plug_values import number_of
+from monitor.decoders.formats.plug_values import TEMPERATURES, number_of
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, Measured
+from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number
 from monitor.ingest.message import Message
 
 __all__ = ["Values"]
 
+_new = tuple.__new__
 _CACHED = 500
 _LONGEST_KEY = 60
 _MAX_CACHED_MEMBERS = 300
@@ -138,7 +139,10 @@ class Values:
             if power and self._is_stale(source_id + suffix, number, body.get(power), ts_ms, message):
                 found.ignore("stale")
                 continue
-            found.add(source_id + suffix, quantity, number / divisor, ts_ms, key)
+            if quantity in TEMPERATURES:
+                found.add(source_id + suffix, quantity, number / divisor, ts_ms, key)
+            else:  # without the call: 7.6 to 7.1 µs for a plug
+                found.values.append(_new(Value, (source_id + suffix, quantity, number / divisor, ts_ms, key)))
         for key in plan.tiers:
             number = number_of(found, body[key], source_id, key)
             if number is not None:
@@ -229,8 +233,11 @@ class Values:
             and power > 0
         ):
             return True
-        if last is None or ts_ms > last[1]:
+        if last is None:
             self._state.put(key, [energy, ts_ms])
+        elif ts_ms > last[1]:
+            last[:] = energy, ts_ms
+            self._state.put_back(key)
         return False
 
     def _add_setpoint(self, found: Found, source_id: str, body: dict[str, Any], plan: _Plan, ts_ms: int | None) -> None:
