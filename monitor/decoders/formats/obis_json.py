@@ -24,7 +24,7 @@ from monitor.decoders.payloads import read_json, shown, to_number
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError, LocalClock, epoch_ms, parse_iso
 from monitor.decoders.units import unit_of
-from monitor.decoders.values import Found, UnreadableError
+from monitor.decoders.values import Found, UnreadableError, Value
 from monitor.ingest.message import Message
 
 __all__ = ["ObisJson"]
@@ -92,6 +92,8 @@ class _Plan(NamedTuple):
     id_name: str
     steps: tuple[_Step, ...]
     alone: bool
+    is_each_whole: bool
+    """Every value that is used is a reading, in this order: nothing adds up, and `Found.add` has nothing to look at."""
 
 
 class ObisJson:
@@ -114,17 +116,18 @@ class ObisJson:
 
     def _take_usual(self, body: dict[str, Any], found: Found) -> bool:
         """What the Austrian adapter sends, without the detours of `take`; False: it is something else. By a plan for
-        its names it takes 7.8 µs for seven codes, name by name it was 12."""
+        its names it takes 6.5 µs for seven codes, name by name it was 12."""
         names = tuple(body)
         plan = self._plans.get(names) or self._plan(names)
         if plan is None:
             return False
-        id_name, steps, alone = plan
+        id_name, steps, alone, is_each_whole = plan
         number = body[id_name]
         source_id = number.get("value") if type(number) is dict else None
         if type(source_id) is not str or not 0 < len(source_id) <= _LONGEST_ID:
             return False
         entries: list[_Entry] = []
+        values: list[Value] = []
         last_s: Any = entries  # no time yet
         ts_ms = 0
         for name, meaning, scale, factor, is_used in steps:
@@ -138,8 +141,14 @@ class ObisJson:
                 if type(time_s) is not int or not 0 < time_s < _SAFE_S:
                     return False
                 last_s, ts_ms = time_s, time_s * 1000
-            if is_used:
+            if is_each_whole:
+                if is_used:
+                    values.append(_new(Value, (source_id, meaning.quantity, number * scale * factor, ts_ms, name)))
+            elif is_used:
                 entries.append(_new(_Entry, (name, meaning, number * scale * factor, ts_ms)))
+        if is_each_whole:
+            found.values += values
+            return True
         _add(source_id, entries, found, alone=alone)
         return True
 
@@ -169,7 +178,16 @@ class ObisJson:
         powers = [step.meaning for step in steps if step.meaning.quantity == "power_kw"]
         if any(meaning.is_net for meaning in powers):  # then import and export are superfluous
             steps = [step._replace(is_used=step.meaning not in powers or step.meaning.is_net) for step in steps]
-        plan = _Plan(id_name, tuple(steps), len(steps) + others > 1)
+        used = [step for step in steps if step.is_used]
+        used_powers = [step for step in used if step.meaning.quantity == "power_kw"]
+        is_each_whole = (
+            len(used_powers) <= 1
+            and all(step.meaning.sign > 0 for step in used_powers)
+            and not any(step.meaning.part or DIMENSIONS[step.meaning.quantity] == "temperature" for step in used)
+        )
+        if is_each_whole:  # `_add` gives the power at the end
+            steps.sort(key=lambda step: step in used_powers)
+        plan = _Plan(id_name, tuple(steps), len(steps) + others > 1, is_each_whole)
         if len(self._plans) >= _CACHED_SHAPES:
             self._plans.clear()
         if sum(map(len, names)) <= _LARGEST_SHAPE:
