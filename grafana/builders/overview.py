@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana.builders.board import Board
 from grafana.builders.colours import GREY, RED, TEAL
 from grafana.builders.influx import DAY_BUCKET, LONG_AGO, NOT_WITHDRAWN, Influx, in_buildings
-from grafana.builders.panels import Column, daily_bars, lines, link_to, number, series_style, shares, tabular
+from grafana.builders.panels import Column, daily_bars, link_to, number, series_style, shares, tabular
 from grafana.builders.shared import completeness, name_series, rule_words
 from grafana.builders.texts import Words
 from grafana.builders.variables import building_variable, org_variables
@@ -68,9 +68,10 @@ def _energy(board: Board, words: Words) -> None:
     board.add(
         "peak_share", name_series(shares(share, unit="kwatth", no_value=no_data), words, "periods"), width=6, height=9
     )
-    covered = Influx(completeness(where, over_time="time($__interval) fill(null)", measurement="consumption_hour"))
-    course = lines(covered, unit="percentunit", no_value=no_data, interval="1h").min(0).max(1)
-    course = course.override_by_query("A", series_style(title=words.of("common")("columns.coverage"), colour=TEAL))
+    # By day: over 10,000 buildings a week of hours takes InfluxDB four to eight times as long.
+    covered = Influx(completeness(where, over_time=f"{DAY_BUCKET} fill(none)"), alias="covered")
+    course = daily_bars(covered, unit="percentunit", no_value=no_data).min(0).max(1)
+    course = course.override_by_name("covered", series_style(title=words.of("common")("columns.coverage"), colour=TEAL))
     board.add("completeness_course", course, width=8, height=9)
 
 
