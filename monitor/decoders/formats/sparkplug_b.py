@@ -14,7 +14,7 @@ meanwhile if the number went on: aliases change by a NBIRTH only, which starts t
 node's death comes before. If the number went back, a NBIRTH may be what was lost: values under an alias wait then.
 With `rebirth: false` they would wait for ever, so they are read, flagged. The number of a message that comes again is
 no gap. It is read again, for its readings are the same, unless it is DATA from before the birth that is in force, which
-may have given its aliases to other metrics.
+may have given its aliases to other metrics, or a birth from before such a loss: what waits is not of its session.
 """
 
 from __future__ import annotations
@@ -106,12 +106,13 @@ class SparkplugB:
         else:
             payload = payload or read(message.payload)
             order = self._follow(place, payload, message, found)
-            if kind[1:] == "BIRTH":
-                payload = payload._replace(raw=list(payload.metrics()))  # they are looked at three times
-                self._birth(place, payload, message, found)
-            elif order == "repeated" and self._is_of_earlier_birth(place, payload, message):
+            is_birth = kind[1:] == "BIRTH"
+            if (is_birth or order == "repeated") and self._is_outdated(place, payload, message, order):
                 found.ignore("repeated")
                 return
+            if is_birth:
+                payload = payload._replace(raw=list(payload.metrics()))  # they are looked at three times
+                self._birth(place, payload, message, found)
             self._data(place, payload, message, found)
 
     def _die(self, place: _Place, device: str | None, found: Found) -> None:
@@ -135,11 +136,15 @@ class SparkplugB:
         self._ask(place, message, found)
         return order
 
-    def _is_of_earlier_birth(self, place: _Place, payload: Payload, message: Message) -> bool:
-        """Of a message that was read before, whether what declared its metrics then no longer counts."""
+    def _is_outdated(self, place: _Place, payload: Payload, message: Message, order: Order) -> bool:
+        """Of a message that was read before, whether what it declares, or what declared its metrics then, no longer
+        counts. One without a time may look the same as an earlier one."""
         stamp = payload.timestamp
         if not isinstance(stamp, int) or stamp <= 0:
             return False
+        if place.kind[1:] == "BIRTH":
+            is_kept = message.retain and self._sessions.has_declared(place.node, place.device, stamp)
+            return (is_kept or order == "repeated") and self._sessions.is_lost(place.node)
         stored = self._sessions.table(place.node, place.device)
         return not self._sessions.holds(place.node, message) if stored is None else stamp < stored[1]
 

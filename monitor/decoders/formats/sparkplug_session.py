@@ -110,6 +110,11 @@ class Sessions:
         """Births may have been missed: what earlier ones declared no longer counts."""
         self._state.put(f"session/{node}", ["lost", None, received_ms])
 
+    def is_lost(self, node: str) -> bool:
+        """Whether births may have been missed, and none has come since."""
+        session = self._state.get(f"session/{node}")
+        return session is not None and session[0] == "lost"
+
     def declare(self, node: str, device: str, rows: list[Row], stamp: int) -> None:
         """What a birth says of its metrics."""
         session = self._state.get(f"session/{node}")
@@ -117,6 +122,11 @@ class Sessions:
         key = f"table/{node}/{device}"
         if self._state.get(key) != table:
             self._state.put(key, table)
+
+    def has_declared(self, node: str, device: str, stamp: int) -> bool:
+        """Whether the last birth, of whatever session, is the one with this time."""
+        stored = self._state.get(f"table/{node}/{device}")
+        return stored is not None and bool(stored[1] == stamp)
 
     def withdraw(self, node: str, device: str) -> None:
         """A DDEATH."""

@@ -35,9 +35,9 @@ class Reader:
         self._format = SparkplugB(Options(more=more), self.state)
         self.now_ms = NOW_MS
 
-    def read(self, topic: str, payload: bytes) -> Found:
+    def read(self, topic: str, payload: bytes, *, retain: bool = False) -> Found:
         found = Found(self.state)
-        self._format.read(Message(topic, payload, False, self.now_ms, "main"), found)
+        self._format.read(Message(topic, payload, retain, self.now_ms, "main"), found)
         found.end_message()
         return found
 
@@ -53,9 +53,9 @@ def payload(*metrics: dict[str, Any], **fields: Any) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def birth(seq: int = 0, **fields: Any) -> bytes:
+def birth(seq: int = 0, sent_ms: int = NOW_MS, **fields: Any) -> bytes:
     power = {"name": "Power", "alias": 1, "datatype": FLOAT, "float_value": 5.5, "unit": "kW"}
-    return payload({"name": "bdSeq", "long_value": 1}, power, seq=seq, timestamp=NOW_MS, **fields)
+    return payload({"name": "bdSeq", "long_value": 1}, power, seq=seq, timestamp=sent_ms, **fields)
 
 
 def data(seq: int, alias: int = 1, value: float = 6.5) -> bytes:
@@ -193,6 +193,36 @@ def test_data_that_comes_again_is_not_read_by_aliases_of_a_later_birth(death: bo
     again = {value for message in messages[2:] for value in reader.read(*message).values}
     assert again <= first
     assert len(first) == 6
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_births_that_come_again_do_not_declare_what_waits_since_a_loss(retain: bool) -> None:
+    reader = Reader()
+    messages = [
+        (NODE.format("BIRTH"), birth(250)),
+        (DEVICE.format("BIRTH"), birth(251)),
+        (DEVICE.format("DATA"), data(252)),
+        (DEVICE.format("DATA"), data(3, value=7.5)),  # 0 to 2 are lost: another NBIRTH may be among them
+    ]
+    found = [reader.read(*each) for each in messages]
+    assert "waits_for_birth" in found[-1].ignored
+    said = {value for each in found for value in each.values}
+    for each in messages:
+        again = reader.read(*each, retain=retain and "BIRTH" in each[0])
+        assert set(again.values) <= said
+        assert again.ignored in (["repeated"], ["waits_for_birth"])
+    for at, kind in enumerate((NODE, DEVICE), 4):
+        released = reader.read(kind.format("BIRTH"), birth(at, NOW_MS + 60_000))
+    assert [value.value for value in released.values] == [7.5, 5.5]
+
+
+def test_a_birth_without_a_time_may_look_as_before_a_loss() -> None:
+    reader = Reader()
+    raw = payload({"name": "Power", "alias": 1, "float_value": 5.5, "unit": "kW"}, seq=0)
+    reader.read(NODE.format("BIRTH"), raw)
+    reader.read(NODE.format("DATA"), data(5))
+    assert "waits_for_birth" in reader.read(NODE.format("DATA"), data(4, value=7.5)).ignored
+    assert 7.5 in [value.value for value in reader.read(NODE.format("BIRTH"), raw).values]
 
 
 def test_messages_that_come_again_change_nothing() -> None:
