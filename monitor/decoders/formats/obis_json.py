@@ -141,11 +141,12 @@ class ObisJson:
                 if type(time_s) is not int or not 0 < time_s < _SAFE_S:
                     return False
                 last_s, ts_ms = time_s, time_s * 1000
+            value = number * scale * factor + 0.0  # -0.0 is 0.0, as where an offset is added
             if is_each_whole:
                 if is_used:
-                    values.append(_new(Value, (source_id, meaning.quantity, number * scale * factor, ts_ms, name)))
+                    values.append(_new(Value, (source_id, meaning.quantity, value, ts_ms, name)))
             elif is_used:
-                entries.append(_new(_Entry, (name, meaning, number * scale * factor, ts_ms)))
+                entries.append(_new(_Entry, (name, meaning, value, ts_ms)))
         if is_each_whole:
             found.values += values
             return True
