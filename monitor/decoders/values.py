@@ -122,7 +122,8 @@ class Found:
         alone: bool = True,
     ) -> None:
         """One of several registers (tariffs) that add up to `quantity`. Parts that this message does not have are
-        taken as they were last, and the sum is as of the latest; a total in the same message makes them superfluous.
+        taken as they were last, and the sum is as of the latest, or of its arrival where one of them came without a
+        time; a total in the same message makes them superfluous. Of several values at one time the first counts.
         alone=False: the parts come in messages of their own, so nothing is said before a second one is known."""
         key = source_id, quantity
         parts = self._parts[key][0] if key in self._parts else {}
@@ -157,25 +158,29 @@ class Found:
             self.add(source_id, quantity, math.nan, ts_ms, name)
             return
         key = f"parts/{quantity}/{source_id}"
-        # [value, ts_ms] by part. The time is that of its last change: so not every message is written down.
+        # [value, ts_ms] by part. Messages with all parts are written down when one has changed: so not each of them is.
         known: dict[str, list[Any]] = self._state.get(key) or {}
-        late = {part for part in parts if part in known and _is_late(ts_ms, known[part][1])}
         others = known.keys() - parts.keys()
-        if others and late:
+        order = _order(parts, ts_ms, known, is_whole=not others and len(parts) > 1)
+        if order == "late" and others:
             self.ignore("out_of_order")
             return
-        changed = {
-            part: [value, ts_ms]
-            for part, value in parts.items()
-            if part not in late and (part not in known or known[part][0] != value)
-        }
-        if changed:
+        if order == "new":
+            now = {part: [value, ts_ms] for part, value in parts.items()}
             fits = len(others) + len(parts) <= _MAX_PARTS
-            self._state.put(key, {**known, **changed} if fits else {part: [parts[part], ts_ms] for part in parts})
+            self._state.put(key, known | now if fits else now)
             if not fits:
                 others = set()
-        if ts_ms is not None:
-            ts_ms = max([ts_ms, *(known[part][1] for part in others if known[part][1] is not None)])
+        if others and ts_ms is not None:
+            if any(last_ms is None for _, last_ms in known.values()):
+                ts_ms = None
+            else:
+                others_ms = max(known[part][1] for part in others)
+                if order == "known" and ts_ms <= others_ms:  # the sum was said when the others came
+                    self.ignore("repeated")
+                    return
+                if others_ms - ts_ms <= _OUT_OF_ORDER_MS:
+                    ts_ms = max(ts_ms, others_ms)
         if alone or len(parts) + len(others) > 1:
             self.add(source_id, quantity, _sum([*parts.values(), *(known[part][0] for part in others)]), ts_ms, name)
 
@@ -189,8 +194,26 @@ class Found:
             self._parts.clear()
 
 
-def _is_late(ts_ms: int | None, known_ms: int | None) -> bool:
-    return ts_ms is not None and known_ms is not None and 0 < known_ms - ts_ms <= _OUT_OF_ORDER_MS
+def _order(
+    parts: dict[str, float], ts_ms: int | None, known: dict[str, list[Any]], *, is_whole: bool
+) -> Literal["new", "known", "late"]:
+    """known: there is nothing to remember; late: a part is older than what is known of it, or contradicts it. By time
+    alone, so that messages that come once more leave what is remembered as it is."""
+    order: Literal["new", "known"] = "known"
+    for part, value in parts.items():
+        if part not in known:
+            order = "new"
+            continue
+        last, last_ms = known[part]
+        if value == last and ts_ms == last_ms:
+            continue
+        if ts_ms is None or last_ms is None:
+            order = "new"
+        elif 0 <= last_ms - ts_ms <= _OUT_OF_ORDER_MS:
+            return "late"
+        elif value != last or not is_whole:
+            order = "new"
+    return order
 
 
 def _sum(values: list[float]) -> float:

@@ -144,8 +144,16 @@ def test_a_part_that_comes_late_ends_in_no_sum_but_a_whole_message_does() -> Non
 def test_a_clock_that_was_days_ahead_does_not_stop_the_sum() -> None:
     found = Found(SourceState())
     one(found, "1", 10.0, T + 10 * 86_400_000)
-    one(found, "2", 5.0, T)
+    assert one(found, "2", 5.0, T) == [(15.0, T)]
     assert one(found, "1", 11.0, T) == [(16.0, T)]
+
+
+def test_a_clock_that_was_years_behind_gives_no_sum_of_now() -> None:
+    found = Found(SourceState())
+    found.add_part("m", "register", "1", 10.0, T)
+    found.add_part("m", "register", "2", 5.0, T)
+    assert told(found) == [(15.0, T)]
+    assert one(found, "1", 9.0, 5000) == [(14.0, 5000)]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -185,13 +193,60 @@ def test_sixteen_parts_can_be_told_one_by_one() -> None:
     assert one(found, "7", 2.0, T + 1) == [(17.0, T + 1)]
 
 
-def test_a_part_that_did_not_change_is_not_written_down_again() -> None:
+def test_whole_messages_in_which_no_part_changed_are_not_written_down_again() -> None:
     state = SourceState()
     found = Found(state)
+    for at in range(3):
+        found.add_part("m", "register", "1", 10.0, T + at)
+        found.add_part("m", "register", "2", 5.0, T + at)
+        assert told(found) == [(15.0, T + at)]
+        assert (state.changes() == {}) is (at > 0)
+
+
+Part = tuple[str, float, int | None]
+
+
+@pytest.mark.parametrize(
+    ("messages", "last"),
+    [
+        # One tariff came alone, then late with another that was not known before.
+        ([[("1", 12.0, T + 2)], [("1", 11.0, T + 1), ("2", 4.0, T + 1)]], [(15.0, T + 1)]),
+        # Two messages contradict each other at one time: the first counts.
+        ([[("1", 10.0, T)], [("1", 11.0, T)], [("2", 5.0, T)]], [(15.0, T)]),
+        ([[("1", 10.0, T)], [("1", 11.0, T), ("2", 5.0, T)]], [(16.0, T)]),
+        # One part has no time.
+        ([[("1", 10.0, T)], [("2", 5.0, None)]], [(15.0, None)]),
+        ([[("1", 10.0, None)], [("2", 5.0, T)], [("1", 11.0, None)]], [(16.0, None)]),
+        ([[("1", 10.0, T)], [("1", 11.0, None)], [("2", 5.0, T + 1)]], [(16.0, None)]),
+        # The newest value of a part is the one that it had before.
+        ([[("1", 10.0, T)], [("1", 10.0, T + 3)], [("2", 5.0, T + 1)]], [(15.0, T + 3)]),
+        ([[("1", 9.0, T), ("2", 5.0, T)], [("1", 10.0, T + 2), ("2", 5.0, T + 2)], [("2", 6.0, T + 1)]], []),
+    ],
+)
+def test_parts_that_come_once_more_say_nothing_new(
+    messages: list[list[Part]], last: list[tuple[float, int | None]]
+) -> None:
+    def read(found: Found, message: list[Part]) -> list[tuple[float, int | None]]:
+        for part in message:
+            found.add_part("m", "register", *part)
+        return told(found)
+
+    for count in range(1, len(messages) + 1):
+        found = Found(SourceState())
+        said = [read(found, message) for message in messages]
+        assert said[-1] == last
+        for message in messages[-count:]:
+            again = {each for each in read(found, message) if each[1] is not None}
+            assert again <= {each for values in said for each in values}, (count, message)
+
+
+def test_a_sum_that_was_said_when_the_other_part_came_is_not_repeated() -> None:
+    found = Found(SourceState())
     one(found, "1", 10.0, T)
-    state.changes()
-    one(found, "1", 10.0, T + 1)
-    assert state.changes() == {}
+    one(found, "2", 5.0, T + 1)
+    found.add_part("m", "register", "1", 10.0, T)
+    found.end_message()
+    assert (found.values, found.ignored) == ([], ["repeated"])
 
 
 def test_clear_forgets_the_message_and_end_message_its_parts() -> None:

@@ -32,6 +32,10 @@ _CACHED = 500
 _LONGEST_KEY = 60
 _MAX_CACHED_MEMBERS = 300
 _STALE_MS = 15 * 60_000
+_OUT_OF_ORDER_MS = 86_400_000
+"""An energy that is older than the last came late, or once more; older still, and the clock of the last was wrong."""
+_AHEAD_MS = 600_000
+"""What is later than its arrival by more is of a wrong clock, and nothing to hold others against."""
 _KILO = 1000.0
 _COOL, _HEAT, _AUTO = 1, 2, 5
 
@@ -221,9 +225,11 @@ class Values:
             if message.retain:
                 return False  # no reading either
             ts_ms = message.received_ms
+        elif ts_ms - message.received_ms > _AHEAD_MS:
+            return False
         key = "energy/" + meter
         last = self._state.get(key)
-        if last is not None and 0 < last[1] - ts_ms < _STALE_MS:
+        if last is not None and 0 < last[1] - ts_ms <= _OUT_OF_ORDER_MS:
             return True  # sent once more: whether it was stale is no longer known
         if (
             last is not None

@@ -37,6 +37,23 @@ def test_a_repeated_energy_is_told_by_the_arrival_too() -> None:
     assert len(trial.read("zigbee2mqtt/a", {"energy": 5, "power": 5}).values) == 2
 
 
+def test_an_energy_that_was_stale_is_so_when_it_comes_again() -> None:
+    trial = PlugTrial("zigbee2mqtt")
+    bodies = [
+        {"energy": energy, "power": 5, "last_seen": ARRIVAL_MS - minutes * 60_000}
+        for energy, minutes in ((5.1, 60), (5.1, 59), (5.2, 42))
+    ]
+    assert [len(trial.read("zigbee2mqtt/a", body).values) for body in bodies] == [2, 1, 2]
+    assert [len(trial.read("zigbee2mqtt/a", body).values) for body in bodies] == [1, 1, 2]
+
+
+def test_a_clock_that_was_hours_ahead_does_not_make_energies_stale() -> None:
+    trial = PlugTrial("zigbee2mqtt")
+    for ahead_h in (5, 0):
+        body = {"energy": 5.1, "power": 5, "last_seen": ARRIVAL_MS + ahead_h * 3_600_000}
+        assert len(trial.read("zigbee2mqtt/a", body).values) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "wrong"),
     [
