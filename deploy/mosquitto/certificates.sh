@@ -2,7 +2,8 @@
 # A certificate authority of one's own and a certificate of the broker: certificates.sh FOLDER NAME [NAME…]
 # NAME: under which gateways and the monitor reach the broker, host names or IP addresses; all of them are in the certificate.
 # A second run keeps what is there. It renews the broker's certificate where fewer than 60 days of it are left or a NAME is
-# not in it; its authority, and so what gateways trust, stays. The broker reads it at SIGHUP. ca.key belongs into a safe.
+# not in it; its authority, and so what gateways trust, stays. The broker reads it at SIGHUP. ca.key belongs into a safe:
+# where it is gone, what is good is kept, and a renewal fails.
 set -eu
 
 if [ $# -lt 2 ]; then
@@ -16,7 +17,7 @@ umask 077
 mkdir -p "$folder"
 cd "$folder"
 
-if [ ! -s ca.crt ] || [ ! -s ca.key ]; then
+if [ ! -s ca.crt ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=meter-monitor CA" \
         -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" \
         -keyout ca.key -out ca.crt 2>/dev/null
@@ -46,6 +47,10 @@ if ! openssl x509 -in ca.crt -noout -checkend "$((400 * 86400))" > /dev/null; th
     echo "$folder/ca.crt ends within 400 days: make a new authority in another folder, and give gateways both" >&2
 fi
 if ! is_good "$@"; then
+    if [ ! -s ca.key ]; then
+        echo "$folder/server.crt is to be renewed: put ca.key, which signs it, back beside ca.crt" >&2
+        exit 1
+    fi
     alternatives=
     for each in "$@"; do
         alternatives="${alternatives:+$alternatives,}$(kind_of "$each"):$each"

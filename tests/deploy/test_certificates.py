@@ -80,6 +80,20 @@ def test_another_authority_makes_another_certificate(tmp_path: Path) -> None:
     openssl(tmp_path, "verify", "-CAfile", "ca.crt", "server.crt")
 
 
+def test_an_authority_whose_key_is_in_a_safe_stays(tmp_path: Path) -> None:
+    made(tmp_path, *NAMES)
+    key = (tmp_path / "ca.key").rename(tmp_path / "in_a_safe")
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made(tmp_path, *NAMES) == ""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        made(tmp_path, *NAMES, "192.0.2.7")
+    assert "put ca.key, which signs it, back" in failed.value.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    key.rename(tmp_path / "ca.key")
+    assert "new certificate" in made(tmp_path, *NAMES, "192.0.2.7")
+    assert (tmp_path / "ca.crt").read_bytes() == files["ca.crt"]
+
+
 def test_an_authority_that_ends_soon_is_told(tmp_path: Path) -> None:
     made(tmp_path, *NAMES)
     openssl(tmp_path, "x509", "-in", "ca.crt", "-signkey", "ca.key", "-days", "300", "-out", "ca.crt")
