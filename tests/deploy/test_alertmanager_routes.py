@@ -68,7 +68,9 @@ def test_the_sign_of_life_goes_out_every_minute_to_the_switch_alone() -> None:
     said = amtool("config", "routes", "test", f"--config.file={ALERTMANAGER}", "scope=watchdog", "severity=none")
     assert said.strip() == "watchdog"
     (route,) = [route for route in walk(load(ALERTMANAGER)["route"]) if route["receiver"] == "watchdog"]
-    assert route["repeat_interval"] == "1m"
+    assert load(ALERTMANAGER)["route"]["group_interval"] == "1m"
+    assert "group_interval" not in route
+    assert route["repeat_interval"] == "30s", "less: the last message is not yet a whole minute old a minute later"
     assert "mute_time_intervals" not in route
 
 
