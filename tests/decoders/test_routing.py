@@ -45,8 +45,8 @@ def things(source: str = "tb", **more: Any) -> Source:
     return Source(source, "thingsboard_gateway", ("v1/gateway/telemetry",), **more)
 
 
-def telemetry(device: str, **values: object) -> Message:
-    return message("v1/gateway/telemetry", json.dumps({device: [{"ts": NOW_MS, "values": values}]}))
+def telemetry(device: str, ts_ms: int = NOW_MS, **values: object) -> Message:
+    return message("v1/gateway/telemetry", json.dumps({device: [{"ts": ts_ms, "values": values}]}))
 
 
 def rows(decoded: Decoded, of: Registry) -> list[tuple[int, str, str, float, int]]:
@@ -130,7 +130,7 @@ def test_fields_part_the_meters_of_one_payload() -> None:
         "power_1": FieldRule("power_kw", "W"),
     }
     source = things(options=Options(fields=rules))
-    values = {"energy_1": 1.5, "energy_2": 2500, "power_1": 40, "energy_kwh": 9, "energy_export_kwh": 4}
+    values: dict[str, Any] = {"energy_1": 1.5, "energy_2": 2500, "power_1": 40, "energy_kwh": 9, "energy_export_kwh": 4}
     found = decoder(of, source).decode([telemetry("panel", **values)])
     assert rows(found, of) == [
         (0, "lights", "register", 1.5, 0),
@@ -353,7 +353,7 @@ def test_state_changes_come_with_the_batch_and_survive_a_new_decoder() -> None:
     assert [row[3] for row in rows(first, of)] == [3.0]
     assert list(first.memory.state) == ["tb"]
     kept = {key: value for key, value in first.memory.state["tb"].items() if value is not None}
-    later = [telemetry("m", energy_t1_kwh=5)]
+    later = [telemetry("m", NOW_MS + 60_000, energy_t1_kwh=5)]
     reloaded = SourceDecoder(of, Limits(), sources).decode(later)
     restarted = decoder(of, things(), state={"tb": kept}).decode(later)
     assert [row[3] for row in rows(reloaded, of)] == [row[3] for row in rows(restarted, of)] == [7.0]
