@@ -222,6 +222,10 @@ class Names:
         self._options = options or Options()
         self._fields = self._options.fields
         self._cache: dict[tuple[str, str | None], Meaning | None] = {}
+        self.own = self._options.fields.keys()
+        """Names that the installer has explained."""
+        self.has_outward = False
+        """Whether a name of what flows out has been asked for."""
 
     def meaning(self, name: str, unit: str | None = None) -> Meaning | None:
         """What a name means with the unit that the message carries for it (None: none); None: nothing for us."""
@@ -232,9 +236,16 @@ class Names:
         if len(cache) >= _CACHED:
             cache.clear()
         meaning = self._look_up(name, unit or None)
+        if meaning is not None and (meaning.quantity == "export_register" or meaning.factor < 0):
+            self.has_outward = True
         if len(name) <= _LONGEST_NAME and (unit is None or len(unit) <= _LONGEST_NAME):
             cache[key] = meaning
         return meaning
+
+    def is_outward(self, name: str) -> bool:
+        """Whether it is power that flows out, which counts negative."""
+        meaning = self.meaning(name, "W")
+        return meaning is not None and meaning.quantity == "power_kw" and meaning.factor < 0
 
     def add(
         self, found: Found, source_id: str, name: str, raw: object, ts_ms: int | None, unit: str | None = None

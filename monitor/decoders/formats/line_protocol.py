@@ -7,6 +7,7 @@ spread differently by every sender, so it is put together in a fixed order:
   the measurement, else, where the measurement says what is measured, the topic.
 - The name: the field's own, or, for a field that says nothing (`value`, `gauge`, …), a tag such as `datapoint` or
   `name`, else the measurement.
+- Direction and tariff: a tag `direction` (`export`, `out`, …) or `tariff` counts as if the name said so.
 - The unit: a tag or a text field (`unit`, `uom`, …), the name's end, or a measurement that is a unit (`kWh`).
 
 Traps: time is in ns unless configured otherwise, and is told by its size; a line without one is of its arrival. A text
@@ -19,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
 from monitor.decoders.formats.line_syntax import read as read_line
 from monitor.decoders.formats.topics import is_command
@@ -57,6 +59,11 @@ _CLIMATE_NAMES = {"temperature": "target_temperature", "state": "hvac_mode"}
 """Home Assistant's climate entities (tag `domain`): what is set is called temperature, and the mode is their state."""
 _PHASES = frozenset({"l1", "l2", "l3", "a", "b", "c", "1", "2", "3", "p1", "p2", "p3", "r", "s", "t"})
 """Values of a tag `phase`: not the whole meter's."""
+_DIRECTION_TAGS = "direction", "flow", "flow_direction", "energy_direction"
+_OUTWARD = frozenset({"export", "exported", "out", "outward", "return", "returned", "feed_in", "injection", "injected"})
+"""Words of a tag that says where energy flows."""
+_TARIFF_TAGS = "tariff", "tariff_id", "tariff_name", "rate"
+_LONGEST_TARIFF = 20
 _SCALES = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 """Precision → the factor and the divisor that make ms."""
 _new = tuple.__new__
@@ -175,6 +182,8 @@ class LineProtocol:
         if rejected > _MAX_REJECTED:
             more = rejected - _MAX_REJECTED
             found.rejected.append(Rejected("malformed", f"{more} more lines that are none", more))
+        if self._names.has_outward:
+            balance(found, self._names)
 
     def _read_usual(self, line: str, topic: str, found: Found) -> bool:
         """Read a line that has the fields of its series' last one: two lines in 6.5 µs instead of 10.7. False: it is
@@ -318,6 +327,11 @@ class LineProtocol:
             return None
         if tags.get("phase", "").lower() in _PHASES and DIMENSIONS[meaning.quantity] in ("energy", "power"):
             return None
+        if DIMENSIONS[meaning.quantity] in ("energy", "power") and name not in self._fields:
+            name = self._qualified(name, unit, tags)
+            if not name:
+                return None
+            meaning = self._names.meaning(name, unit) or meaning
         source_id = next((tags[tag] for tag in self._id_tags if tags.get(tag) and tag != used), "")
         if not source_id and used == "entity_id":
             source_id = tags[used]
@@ -325,6 +339,20 @@ class LineProtocol:
             source_id = topic if used == "*" or unit_of(series.measurement) else series.measurement
         is_plain = meaning.is_unit_known and not meaning.tariff and meaning.quantity not in ("on", "mode")
         return _Target(source_id, name, unit, meaning.quantity, meaning.factor, meaning.offset, is_plain)
+
+    def _qualified(self, name: str, unit: str | None, tags: Mapping[str, str]) -> str:
+        """The name with what tags say of direction and tariff; empty: of what flows out, and no name says so."""
+        meaning = self._names.meaning
+        if any(words_of(tags.get(tag, "")) in _OUTWARD for tag in _DIRECTION_TAGS):
+            outward = ("export_" + name, name + "_export", "energy_export")
+            name = next((each for each in outward if (found := meaning(each, unit)) and found.is_unit_known), "")
+        tariff = next((tags[tag] for tag in _TARIFF_TAGS if tags.get(tag)), "")
+        if name and tariff and len(tariff) <= _LONGEST_TARIFF:
+            by_tariff = f"{name}_t{tariff}" if tariff.isdecimal() else f"{name}_{tariff}"
+            found = meaning(by_tariff, unit)
+            if found is not None and found.tariff:
+                return by_tariff
+        return name
 
 
 def _series(line: Line, unit: str | None) -> _Series:

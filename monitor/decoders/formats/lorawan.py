@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats import yobiiq
+from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.lorawan_devices import Device, device_of
 from monitor.decoders.formats.lorawan_uplinks import SeenUplinks, frame_of
 from monitor.decoders.formats.milesight_codec import NEEDS_UNIT, MilesightCodec, Plan, time_ms
 from monitor.decoders.formats.milesight_frames import MilesightFrames
-from monitor.decoders.formats.plain_values import totals_beside_import
 from monitor.decoders.formats.yobiiq_frames import YobiiqFrames
 from monitor.decoders.names import Meaning, Names
 from monitor.decoders.options import Options
@@ -156,8 +156,8 @@ class LorawanReader:
             self._take_for_heat(found, start)
         if self._dated:
             self._take_dated(found, start, ts_ms)
-        if len(found.values) - start > 2:  # a total, and what it is made of
-            self._take_import(found, start)
+        if self._names.has_outward:
+            balance(found, self._names, start)
 
     def _kind_of(self, keys: tuple[str, ...]) -> _Kind:
         kind = _Kind(
@@ -171,17 +171,6 @@ class LorawanReader:
                 self._kinds.clear()
             self._kinds[keys] = kind
         return kind
-
-    def _take_import(self, found: Found, start: int) -> None:
-        values = found.values[start:]
-        names = [value.name for value in values if value.quantity == "register"]
-        if len(names) < 2 or all(value.quantity != "export_register" for value in values):
-            return
-        totals = totals_beside_import(tuple(names)) - self._options.fields.keys()
-        if totals:
-            found.values[start:] = [
-                value for value in values if value.quantity != "register" or value.name not in totals
-            ]
 
     def _take_for_heat(self, found: Found, start: int) -> None:
         kept = []

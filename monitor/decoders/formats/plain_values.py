@@ -10,10 +10,10 @@ object are of use is worked out once for each shape, that is, for each sequence 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from typing import Any, NamedTuple
 
-from monitor.decoders.names import DIMENSIONS, Names, words_of
+from monitor.decoders.formats.balance import balance, totals_beside_import
+from monitor.decoders.names import DIMENSIONS, Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -31,7 +31,6 @@ __all__ = [
     "as_id",
     "as_unit",
     "first",
-    "totals_beside_import",
 ]
 
 ID_KEYS = (
@@ -51,7 +50,6 @@ _WRAPPERS = frozenset(
     {"values", "data", "payload", "telemetry", "metrics", "measurements", "readings", "fields", "params", "properties"}
 )
 """Objects that say nothing of what is in them: their members count as the outer object's own."""
-IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
 _new = tuple.__new__
 _DEEPEST = 4
 _EXACT = 1 << 53
@@ -87,7 +85,7 @@ class _Plan(NamedTuple):
     """Keys that may hold objects."""
     id_key: str | None
     time_key: str | None
-    exported: frozenset[str]
+    has_outward: bool
     """Names of power that flows out."""
 
 
@@ -213,8 +211,8 @@ class PlainValues:
                         self.read(message, found, raw, source_id, ts_ms, prefix=prefix, unit=unit, depth=depth + 1)
                 else:
                     self._read_object(message, found, raw, source_id, ts_ms, prefix + key, unit, depth)
-        if plan.exported and len(found.values) > start + 1:
-            _take_net_power(found, start, plan.exported)
+        if plan.has_outward and len(found.values) > start + 1:
+            balance(found, self.names, start)
 
     def _read_object(
         self,
@@ -311,7 +309,7 @@ class PlainValues:
         present = set(keys)
         known: list[_Known] = []
         others = []
-        exported = set()
+        has_outward = False
         for key in keys:
             name = prefix + key
             # With a unit there is a meaning for each name that could have one.
@@ -330,24 +328,13 @@ class PlainValues:
             is_temperature = dimension == "temperature"
             one = _Known(key, name, plainly, meaning.factor, meaning.offset, unit_key, shared, is_temperature)
             known.append(one)
-            if meaning.quantity == "power_kw":
-                with_unit = self.names.meaning(name, "W")
-                if with_unit is not None and with_unit.factor < 0:
-                    exported.add(name)
+            has_outward |= self.names.is_outward(name)
         if len(known) > 2:  # a total, and what it is made of
             totals = self._totals(known)
             known = [one for one in known if one.name not in totals]
         id_key = next((key for key in ID_KEYS if key in present), None)
         time_key = next((key for key in TIME_KEYS if key in present), None)
-        return _Plan(tuple(known), tuple(others), id_key, time_key, frozenset(exported))
-
-
-@functools.lru_cache(maxsize=256)
-def totals_beside_import(registers: tuple[str, ...]) -> frozenset[str]:
-    """Of the names of one object's registers those that do not say import, if others do: beside export some
-    meters add up in them what flowed in and what flowed out."""
-    totals = frozenset(name for name in registers if IMPORT_WORDS.isdisjoint(words_of(name).split("_")))
-    return totals if len(totals) < len(registers) else frozenset()
+        return _Plan(tuple(known), tuple(others), id_key, time_key, has_outward)
 
 
 def _unit_key(key: str, dimension: Dimension, present: set[str]) -> tuple[str | None, bool]:
@@ -376,22 +363,3 @@ def _measures(text: str, dimension: Dimension) -> bool:
 def _compact(text: str) -> dt.datetime:
     """yyyyMMddHHmmss or yyyyMMddHHmmssSSS."""
     return parse_iso(f"{text[:8]}T{text[8:14]}.{text[14:] or '0'}")
-
-
-def _take_net_power(found: Found, start: int, exported: frozenset[str]) -> None:
-    """Of power in, power out and their difference in one object: the difference alone."""
-    powers = [value for value in found.values[start:] if value.quantity == "power_kw"]
-    out = [value for value in powers if value.name in exported]
-    if not out or len(powers) == len(out) or len({(value.source_id, value.ts_ms) for value in powers}) > 1:
-        return
-    total = [
-        value
-        for value in powers
-        if value.name not in exported and IMPORT_WORDS.isdisjoint(words_of(value.name).split("_"))
-    ]
-    if total:
-        kept = total
-    else:
-        into = next(value for value in powers if value.name not in exported)
-        kept = [into._replace(value=into.value + out[0].value)]
-    found.values[start:] = [value for value in found.values[start:] if value.quantity != "power_kw"] + kept

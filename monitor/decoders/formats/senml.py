@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.senml_pack import members, records_of, usual_members, usual_records
 from monitor.decoders.names import Names, words_of
 from monitor.decoders.options import Options
@@ -94,6 +95,8 @@ class SenML:
         if not self._read_usual(message, found):
             del found.values[values:], found.ignored[ignored:]
             self._read_any(message, found)
+        if self._names.has_outward:
+            balance(found, self._names, values)
 
     def _read_usual(self, message: Message, found: Found) -> bool:
         """Read a pack of numbers with names, units and times: 10.1 and 7.0 µs for five records. False: it holds
