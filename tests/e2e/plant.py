@@ -156,11 +156,12 @@ class Plant:
         """The first start: from here on the broker keeps for the monitor what is published while it is not there."""
         self.monitor.start()
 
-    def settle(self, truth: Results) -> None:
-        """Until all that the broker has acknowledged to gateways has come through to the stores.
+    def take_all(self) -> None:
+        """Until the monitor has taken all that the broker has acknowledged to gateways, so that what is sent from now on
+        belongs to other steps.
 
         The last message to enter the monitor's session is one for quarantine: once it is there, all before it are in
-        the journal. Then as many results are awaited as there are to be; whether they are right is for the test to say.
+        the journal.
         """
         monitor = self.monitor
         for broker in self.brokers:
@@ -173,6 +174,12 @@ class Plant:
                 lambda topic=topic: monitor.number("SELECT COUNT(*) FROM quarantine WHERE topic = ?", topic) > 0,  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
                 "the last message is in quarantine",
             )
+
+    def settle(self, truth: Results) -> None:
+        """Until all that the broker has acknowledged to gateways has come through to the stores: once the monitor has
+        it, as many results are awaited as there are to be; whether they are right is for the test to say."""
+        self.take_all()
+        monitor = self.monitor
         counts = {"intervals": len(truth.intervals), "ledger": len(truth.ledger)}
         for table, count in counts.items():
             monitor.until(
