@@ -157,8 +157,8 @@ class Plant:
         self.monitor.start()
 
     def take_all(self) -> None:
-        """Until the monitor has taken all that the broker has acknowledged to gateways, so that what is sent from now on
-        belongs to other steps.
+        """Until the monitor has taken all that the broker has acknowledged to gateways, so that what is sent from now
+        on belongs to other steps.
 
         The last message to enter the monitor's session is one for quarantine: once it is there, all before it are in
         the journal.
