@@ -13,7 +13,17 @@ from monitor.decoders.state import SourceState
 from monitor.errors import DecodeError
 from monitor.ingest.message import Message
 
-__all__ = ["QUANTITIES", "Format", "Found", "Measured", "Rejected", "Request", "UnreadableError", "Value"]
+__all__ = [
+    "OUT_OF_ORDER_MS",
+    "QUANTITIES",
+    "Format",
+    "Found",
+    "Measured",
+    "Rejected",
+    "Request",
+    "UnreadableError",
+    "Value",
+]
 
 Measured = Literal[
     "register",
@@ -40,9 +50,9 @@ _new = tuple.__new__
 """Makes a named tuple at a third of its own constructor's price."""
 _MAX_PARTS = 16
 """Registers that may add up to one."""
-_OUT_OF_ORDER_MS = 86_400_000
-"""A part that is older than the one that is known came late, or once more; older still, and the clock that the known
-one had was wrong."""
+OUT_OF_ORDER_MS = 86_400_000
+"""What is older than what is known by no more than that came late, or once more; older still, and the clock that the
+known one had was wrong."""
 _COLDEST_C, _HOTTEST_C = -60.0, 120.0
 
 
@@ -179,7 +189,7 @@ class Found:
                 if order == "known" and ts_ms <= others_ms:  # the sum was said when the others came
                     self.ignore("repeated")
                     return
-                if others_ms - ts_ms <= _OUT_OF_ORDER_MS:
+                if others_ms - ts_ms <= OUT_OF_ORDER_MS:
                     ts_ms = max(ts_ms, others_ms)
         if alone or len(parts) + len(others) > 1:
             self.add(source_id, quantity, _sum([*parts.values(), *(known[part][0] for part in others)]), ts_ms, name)
@@ -209,7 +219,7 @@ def _order(
             continue
         if ts_ms is None or last_ms is None:
             order = "new"
-        elif 0 <= last_ms - ts_ms <= _OUT_OF_ORDER_MS:
+        elif 0 <= last_ms - ts_ms <= OUT_OF_ORDER_MS:
             return "late"
         elif value != last or not is_whole:
             order = "new"

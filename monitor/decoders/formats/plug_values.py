@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, Measured, Value
+from monitor.decoders.values import OUT_OF_ORDER_MS, Found, Measured, Value
 
 __all__ = ["TEMPERATURES", "add_number", "is_id", "keep_phases", "merged_sum", "number_of"]
 
@@ -61,30 +61,51 @@ def add_number(
         found.values.append(_new(Value, (source_id, quantity, number / divisor, ts_ms, name)))
 
 
-def keep_phases(state: SourceState, key: str, a: Any, b: Any, c: Any) -> None:
+def keep_phases(state: SourceState, key: str, a: Any, b: Any, c: Any, ts_ms: int | None) -> None:
     """What `merged_sum` is to know of phases that came with their total. What is no number is not kept."""
     if type(a) in _NUMBERS and type(b) in _NUMBERS and type(c) in _NUMBERS:
-        phases = [a, b, c]
-        known = state.get(key)
-        if phases == known or not (-_LARGEST < a < _LARGEST and -_LARGEST < b < _LARGEST and -_LARGEST < c < _LARGEST):
+        if not (-_LARGEST < a < _LARGEST and -_LARGEST < b < _LARGEST and -_LARGEST < c < _LARGEST):
             return
+        known = state.get(key)
         if known is None:
-            state.put(key, phases)
-        else:
-            known[:] = phases
-            state.put_back(key)
+            state.put(key, [a, b, c, ts_ms])
+            return
+        last_ms = known[3]
+        if ts_ms is None:
+            ts_ms = last_ms
+        elif last_ms is not None and 0 < last_ms - ts_ms <= OUT_OF_ORDER_MS:
+            return
+        known[:] = a, b, c, ts_ms
+        state.put_back(key)
 
 
 def merged_sum(
-    found: Found, state: SourceState, key: str, phases: Iterable[object], source_id: str, name: str
+    found: Found,
+    state: SourceState,
+    key: str,
+    phases: Iterable[object],
+    ts_ms: int | None,
+    source_id: str,
+    name: str,
 ) -> float | None:
     """The sum over the phases of a device that may send some of them, the others as they were last. Ellipsis stands for
-    a phase that the message does not have. None, and ignored, as long as one of them is not known."""
+    a phase that the message does not have. None, and ignored, as long as one of them is not known, and where what is
+    known is as new: a sum of that time was said already."""
     now = [... if raw is ... else number_of(found, raw, source_id, name) for raw in phases]
-    before: list[float | None] = state.get(key) or [None] * len(now)
+    is_whole = ... not in now
+    known: list[Any] = state.get(key) or [None] * (len(now) + 1)
+    *before, last_ms = known
+    since_ms = None if ts_ms is None or last_ms is None else ts_ms - last_ms
+    is_late = since_ms is not None and -OUT_OF_ORDER_MS <= since_ms < 0
+    if is_late and not is_whole:
+        found.ignore("out_of_order")
+        return None
     merged = [old if new is ... else new for old, new in zip(before, now, strict=True)]
-    if merged != before:
-        state.put(key, merged)
+    if not is_late:
+        state.put(key, [*merged, last_ms if ts_ms is None else ts_ms])
+    if since_ms == 0 and not is_whole and None not in before:
+        found.ignore("repeated")
+        return None
     total = 0.0
     for number in merged:
         if number is None:

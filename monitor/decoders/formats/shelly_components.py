@@ -140,7 +140,7 @@ class Components:
         a, b, c = body.a_act_power, body.b_act_power, body.c_act_power
         if body.total_act_power is not ...:
             # Kept also when there is a total: the next message may have one phase alone.
-            keep_phases(self._state, f"em/{source_id}", a, b, c)
+            keep_phases(self._state, f"phases/power_kw/{source_id}", a, b, c, ts_ms)
             add_number(found, source_id, "power_kw", body.total_act_power, _KILO, ts_ms, "total_act_power")
         else:
             self._add_phases(found, source_id, "power_kw", [a, b, c], ts_ms, "act_power")
@@ -163,8 +163,8 @@ class Components:
     ) -> None:
         if all(raw is ... for raw in phases):
             return
-        kept_as = f"{'em' if quantity == 'power_kw' else quantity}/{source_id}"
-        total = merged_sum(found, self._state, kept_as, phases, source_id, name)
+        kept_as = f"phases/{quantity}/{source_id}"
+        total = merged_sum(found, self._state, kept_as, phases, ts_ms, source_id, name)
         if total is not None:
             found.add(source_id, quantity, total / _KILO, ts_ms, name)
 

@@ -21,7 +21,7 @@ from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
-from monitor.decoders.values import Found, Measured, Value
+from monitor.decoders.values import OUT_OF_ORDER_MS, Found, Measured, Value
 from monitor.decoders.words import mode_number
 from monitor.ingest.message import Message
 
@@ -32,8 +32,6 @@ _CACHED = 500
 _LONGEST_KEY = 60
 _MAX_CACHED_MEMBERS = 300
 _STALE_MS = 15 * 60_000
-_OUT_OF_ORDER_MS = 86_400_000
-"""An energy that is older than the last came late, or once more; older still, and the clock of the last was wrong."""
 _AHEAD_MS = 600_000
 """What is later than its arrival by more is of a wrong clock, and nothing to hold others against."""
 _KILO = 1000.0
@@ -229,7 +227,7 @@ class Values:
             return False
         key = "energy/" + meter
         last = self._state.get(key)
-        if last is not None and 0 < last[1] - ts_ms <= _OUT_OF_ORDER_MS:
+        if last is not None and 0 < last[1] - ts_ms <= OUT_OF_ORDER_MS:
             return True  # sent once more: whether it was stale is no longer known
         if (
             last is not None

@@ -13,8 +13,8 @@ SWITCH = "shellyplus1pm-7c87ce001122"
 TOPIC = f"{SWITCH}/events/rpc"
 
 
-def notification(params: dict[str, Any], src: str = SWITCH) -> dict[str, Any]:
-    return {"src": src, "method": "NotifyStatus", "params": {"ts": 1782638095.25, **params}}
+def notification(params: dict[str, Any], src: str = SWITCH, ts: float = 1782638095.25) -> dict[str, Any]:
+    return {"src": src, "method": "NotifyStatus", "params": {"ts": ts, **params}}
 
 
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*/*.json")), ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -57,8 +57,8 @@ def test_other_components_are_silent(key: str) -> None:
 
 def test_a_phase_alone_waits_for_the_others() -> None:
     trial = PlugTrial("shelly_gen2")
-    for phase, waits in (("a", True), ("b", True), ("c", False), ("a", False)):
-        found = trial.read(TOPIC, notification({"em:0": {f"{phase}_act_power": 100}}))
+    for at, (phase, waits) in enumerate((("a", True), ("b", True), ("c", False), ("a", False))):
+        found = trial.read(TOPIC, notification({"em:0": {f"{phase}_act_power": 100}}, ts=1782638095 + at))
         assert found.ignored == (["waits_for_phases"] if waits else [])
     assert [value.value for value in found.values] == [0.3]
 
@@ -68,8 +68,57 @@ def test_phases_that_are_no_numbers_are_not_kept_beside_a_total() -> None:
     phases = {"a_act_power": 100.5, "b_act_power": 200.5, "c_act_power": 300.5}
     trial.read(TOPIC, notification({"em:0": {**phases, "total_act_power": 601.5}}))
     trial.read(TOPIC, notification({"em:0": {**phases, "b_act_power": float("nan"), "total_act_power": 601.5}}))
-    found = trial.triples(TOPIC, notification({"em:0": {"a_act_power": 0.5}}))
+    found = trial.triples(TOPIC, notification({"em:0": {"a_act_power": 0.5}}, ts=1782638096))
     assert found == [(SWITCH, "power_kw", 0.5015)]
+
+
+Phases = dict[str, float]
+
+
+def power_at(trial: PlugTrial, power: Phases, at_s: float | None) -> list[tuple[float, int | None]]:
+    """[(kW, s after the first)] of a message with the powers of some phases, or with no time, as of its arrival."""
+    body = {f"{phase}_act_power": watts for phase, watts in power.items()}
+    if at_s is None:
+        found = trial.read(f"{SWITCH}/status/em:0", body)
+    else:
+        found = trial.read(TOPIC, notification({"em:0": body}, ts=1782638000 + at_s))
+    return [(value.value, value.ts_ms and value.ts_ms - 1782638000_000) for value in found.values]
+
+
+ALL: Phases = {"a": 1000, "b": 2000, "c": 3000}
+
+
+@pytest.mark.parametrize(
+    ("messages", "last"),
+    [
+        ([(ALL, 0), ({"a": 1500}, 1), ({"b": 2500}, 2), ({"a": 1700}, 3)], [(7.2, 3000)]),
+        # One came late.
+        ([(ALL, 0), ({"c": 3500}, 2), ({"a": 1500}, 1)], []),
+        ([(ALL | {"total": 6000}, 2), ({"a": 1500}, 3), (ALL | {"total": 6000}, 1), ({"b": 2500}, 4)], [(7.0, 4000)]),
+        # Several at one time.
+        ([(ALL, 0), ({"a": 1500}, 0), ({"b": 2500}, 1)], [(7.0, 1000)]),
+        ([(ALL, 0), ({"a": 1500}, 1), ({"b": 2500}, 1), ({"a": 1700}, 1), ({"c": 3500}, 2)], [(7.7, 2000)]),
+        # One without a time.
+        ([(ALL, 0), ({"a": 1500}, 1), ({"b": 2500}, None), ({"c": 3500}, 2)], [(7.5, 2000)]),
+    ],
+)
+def test_phases_that_come_once_more_say_nothing_new(
+    messages: list[tuple[Phases, float | None]], last: list[tuple[float, int | None]]
+) -> None:
+    for count in range(1, len(messages) + 1):
+        trial = PlugTrial("shelly_gen2")
+        said = [power_at(trial, *message) for message in messages]
+        assert said[-1] == last
+        for message in messages[-count:]:
+            again = {each for each in power_at(trial, *message) if each[1] is not None}
+            assert again <= {each for values in said for each in values}, (count, message)
+
+
+def test_a_clock_that_was_days_ahead_does_not_stop_the_sum_of_phases() -> None:
+    trial = PlugTrial("shelly_gen2")
+    for at_s in (10 * 86_400, 0, 1):
+        assert power_at(trial, ALL | {"total": 6000}, at_s) == [(6.0, at_s * 1000)]
+    assert power_at(trial, {"a": 1500}, 2) == [(6.5, 2000)]
 
 
 def test_an_export_has_phases_of_its_own() -> None:
