@@ -65,6 +65,18 @@ def test_a_value_of_any_type_leaves_its_neighbours(key: str, raw: Any) -> None:
         assert {each for each in good if each[0] != lost} <= set(values(found))
 
 
+def test_a_faikin_that_comes_again_bears_the_id_that_its_host_has_told_since() -> None:
+    state = SourceState()
+    found = Found(state)
+    reader = AcControllers(Options(), state)
+    body = {"ts": "2026-06-28T09:14:00Z", "energy": 1500, "power": True}
+    for each in (body, body | {"id": "A0B1C2"}, body):
+        reader.read(Message("state/hall", json.dumps(each).encode(), False, RECEIVED_MS, "main"), found)
+    first, *others = [value for value in found.values if value.quantity == "register"]
+    assert first.source_id == "hall"
+    assert others == [first._replace(source_id="A0B1C2")] * 2
+
+
 def test_a_unit_may_be_called_as_a_heat_pumps_group() -> None:
     assert values(read("mitsubishi2mqtt/main/state", b'{"roomTemperature": 21}')) == [("room_c", 21.0)]
     assert values(read("gree/main/mode/get", b"cool")) == [("mode", 1.0)]
