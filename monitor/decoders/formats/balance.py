@@ -13,9 +13,9 @@ __all__ = ["IMPORT_WORDS", "balance", "take_net_power", "totals_beside_import"]
 IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
 
 
-def balance(found: Found, names: Names, start: int = 0) -> None:
+def balance(found: Found, names: Names, start: int = 0, usual: Callable[[str], str] = str) -> None:
     """Of each meter and time among found.values[start:] one power, and one register beside the exported one. To be
-    called where `names.has_outward`: else there is nothing to do."""
+    called where `names.has_outward`: else there is nothing to do. usual: what of a value's name `names` knows."""
     groups: dict[tuple[str, int | None], list[Value]] = {}
     for value in found.values[start:]:
         groups.setdefault((value.source_id, value.ts_ms), []).append(value)
@@ -23,7 +23,7 @@ def balance(found: Found, names: Names, start: int = 0) -> None:
         return
     kept: list[Value] = []
     for group in groups.values():
-        values = take_net_power(group, names.is_outward)
+        values = take_net_power(group, lambda name: names.is_outward(usual(name)))
         if any(value.quantity == "export_register" for value in values):
             registers = tuple(value.name for value in values if value.quantity == "register")
             totals = totals_beside_import(registers) - names.own

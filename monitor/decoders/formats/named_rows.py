@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, PlainValues, as_id, as_unit
 from monitor.decoders.options import Options
 from monitor.decoders.times import BadTimeError
@@ -76,21 +77,21 @@ class NamedRows:
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._split: dict[str, tuple[str, str]] = {}
 
-    def read(
-        self,
-        message: Message,
-        found: Found,
-        node: Any,
-        gateway: str = "",
-        device: str = "",
-        ts_ms: int | None = None,
-        depth: int = 0,
+    def read(self, message: Message, found: Found, document: Any) -> None:
+        """All rows of a document."""
+        start = len(found.values)
+        self._read_node(message, found, document, "", "", None, 0)
+        if self._plain.names.has_outward:
+            balance(found, self._plain.names, start)
+
+    def _read_node(
+        self, message: Message, found: Found, node: Any, gateway: str, device: str, ts_ms: int | None, depth: int
     ) -> None:
         """All rows below `node`. The id and the time around it hold for what has none of its own."""
         if type(node) is list:
             for each in node:
                 if depth < _DEEPEST and type(each) in (dict, list):
-                    self.read(message, found, each, gateway, device, ts_ms, depth + 1)
+                    self._read_node(message, found, each, gateway, device, ts_ms, depth + 1)
             return
         plan = self._plan(node)
         if node.get("dir") == "down" or node.get("down") == "down":
@@ -126,7 +127,7 @@ class NamedRows:
         below = [key for key, value in node.items() if type(value) in _NESTED and _has_rows(value)]
         for key in below:
             if depth < _DEEPEST and key not in _WRITTEN:
-                self.read(message, found, node[key], gateway, device, ts_ms, depth + 1)
+                self._read_node(message, found, node[key], gateway, device, ts_ms, depth + 1)
         plain = {key: value for key, value in node.items() if key not in below} if below else node
         self._plain.read(message, found, plain, source_id, ts_ms)
 

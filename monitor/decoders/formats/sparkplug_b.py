@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.sparkplug_metrics import Target, Targets
 from monitor.decoders.formats.sparkplug_payload import Metric, Payload, inside, number_of, read, rebirth_request
 from monitor.decoders.formats.sparkplug_session import Order, Row, Sessions, Waiting
@@ -114,6 +115,8 @@ class SparkplugB:
                 payload = payload._replace(raw=list(payload.metrics()))  # they are looked at three times
                 self._birth(place, payload, message, found)
             self._data(place, payload, message, found)
+            if self._names.has_outward:
+                balance(found, self._names, usual=lambda name: self._targets.usual(name, "W")[0])
 
     def _die(self, place: _Place, device: str | None, found: Found) -> None:
         """What waits was sent in a session whose births never came: the next ones may use its aliases otherwise."""

@@ -64,14 +64,14 @@ class Targets:
     def _of_row(self, row: Row, source_id: str) -> tuple[Target, str]:
         """What a metric is, and the folder that the part of its name that says so stands in."""
         name, datatype, unit = row.name, row.datatype, row.unit
-        usual, folder = ("", "") if datatype == TEMPLATE else self._usual(name, unit)
+        usual, folder = ("", "") if datatype == TEMPLATE else self.usual(name, unit)
         meaning = self._names.meaning(usual, unit) if usual else None
         if meaning is None:
             return Target(name, datatype, unit, source_id), ""
         is_plain = meaning.is_unit_known and meaning.quantity not in ("on", "mode")
         return Target(name, datatype, unit, source_id, usual, is_plain, *meaning), folder
 
-    def _usual(self, name: str, unit: str | None) -> tuple[str, str]:
+    def usual(self, name: str, unit: str | None) -> tuple[str, str]:
         """The end of a name that means something, and the folder that it stands in; empty: none does.
 
         The last two parts come first, `Energy/Import` or `Power/Total`, but `AC/Power` is no switch.

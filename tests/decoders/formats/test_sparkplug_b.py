@@ -314,6 +314,28 @@ def test_any_bytes_in_any_order_are_read_or_refused() -> None:
     assert len(reader.state) < 20
 
 
+@pytest.mark.parametrize("folder", ["", "Grid/"])
+def test_power_in_and_out_of_one_meter_is_one(folder: str) -> None:
+    reader = Reader()
+    metrics = {
+        1: (f"{folder}Power/Import", "kW", 0.0),
+        2: (f"{folder}Power/Export", "kW", 1.5),
+        3: (f"{folder}Energy/Import", "kWh", 90.0),
+        4: (f"{folder}Energy/Export", "kWh", 7.0),
+    }
+    reader.read(NODE.format("BIRTH"), made.birth(NOW_MS, seq=0, bd_seq=0))
+    born = reader.read(DEVICE.format("BIRTH"), made.birth(NOW_MS, seq=1, metrics=metrics))
+    assert sorted((value.quantity, value.value) for value in born.values) == [
+        ("export_register", 7.0),
+        ("power_kw", -1.5),
+        ("register", 90.0),
+    ]
+    later = reader.read(DEVICE.format("DATA"), made.data(NOW_MS + 1000, seq=2, values={1: 2.0, 2: 0.0}))
+    assert [(value.quantity, value.value) for value in later.values] == [("power_kw", 2.0)]
+    alone = reader.read(DEVICE.format("DATA"), made.data(NOW_MS + 2000, seq=3, values={1: 2.5}))
+    assert [(value.quantity, value.value) for value in alone.values] == [("power_kw", 2.5)]
+
+
 def test_metrics_that_mean_nothing_are_passed_over_unless_they_say_more() -> None:
     reader = Reader()
     volts = {"name": "Power", "alias": 1, "datatype": FLOAT, "float_value": 230.0, "unit": "V"}
