@@ -252,8 +252,9 @@ def says_nothing_new(name: str, sequence: Sequence, count: int) -> None:
     to wait for another one, and may speak when it comes again. Of a local time that comes twice nobody can tell. A sum
     bears the name of the part that came, whichever it was: the reading is the same. Where the times of one quantity are
     more than a day apart a clock was wrong, and what came late is no longer told from what is new. Of births of one
-    time that differ, nobody can tell later which of them a value under an alias was sent by."""
-    if name == "sparkplug_b" and births_contradict(sequence):
+    time that differ, nobody can tell later which of them a value under an alias was sent by, nor of one without a time
+    whether it is the same one again."""
+    if name == "sparkplug_b" and births_are_unclear(sequence):
         return
     reader = Reader(name, sequence.options)
     first = [reader.read(each) for each in sequence.messages]
@@ -276,16 +277,18 @@ def says_nothing_new(name: str, sequence: Sequence, count: int) -> None:
         assert not new, f"the last {count} again: {new}, from {each.topic} {each.payload[:200]!r}"
 
 
-def births_contradict(sequence: Sequence) -> bool:
-    """Whether births of one node or device at one time are not the same."""
-    births: dict[tuple[str, object], bytes] = {}
+def births_are_unclear(sequence: Sequence) -> bool:
+    """Whether births of one node or device at one time are not the same, or one has no time."""
+    births: dict[tuple[str, int], bytes] = {}
     for each in sequence.messages:
         if "BIRTH" in each.topic:
             try:
                 stamp = sparkplug_payload.read(each.payload).timestamp
             except UnreadableError:
                 continue
-            if births.setdefault((each.topic, repr(stamp)), each.payload) != each.payload:
+            if not isinstance(stamp, int) or stamp <= 0:
+                return True
+            if births.setdefault((each.topic, stamp), each.payload) != each.payload:
                 return True
     return False
 
