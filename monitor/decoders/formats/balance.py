@@ -8,9 +8,12 @@ from collections.abc import Callable
 from monitor.decoders.names import Names, words_of
 from monitor.decoders.values import Found, Value
 
-__all__ = ["IMPORT_WORDS", "balance", "take_net_power", "totals_beside_import"]
+__all__ = ["balance", "totals_beside_import"]
 
-IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
+_IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus", "positive", "in", "from", "forward"})
+_LOAD_WORDS = frozenset({"load", "consumption", "usage", "draw"})
+"""Of the power of what is behind the meter, where others tell what flows through it."""
+_CACHED = 4096
 
 
 def balance(found: Found, names: Names, start: int = 0, usual: Callable[[str], str] = str) -> None:
@@ -23,30 +26,47 @@ def balance(found: Found, names: Names, start: int = 0, usual: Callable[[str], s
         return
     kept: list[Value] = []
     for group in groups.values():
-        values = take_net_power(group, lambda name: names.is_outward(usual(name)))
+        values = _take_net_power(group, names, usual)
         if any(value.quantity == "export_register" for value in values):
             registers = tuple(value.name for value in values if value.quantity == "register")
             totals = totals_beside_import(registers) - names.own
             values = [value for value in values if value.quantity != "register" or value.name not in totals]
         kept += values
-    found.values[start:] = kept
+    if len(kept) < len(found.values) - start:  # else the order stays, too
+        found.values[start:] = kept
 
 
-def take_net_power(values: list[Value], is_outward: Callable[[str], bool]) -> list[Value]:
-    """Of power in, power out and their difference of one meter at one time: the difference alone."""
-    powers = [value for value in values if value.quantity == "power_kw"]
-    out = [value for value in powers if is_outward(value.name)]
-    if not out or len(powers) == len(out):
+def _take_net_power(values: list[Value], names: Names, usual: Callable[[str], str]) -> list[Value]:
+    """Of power in, power out and their difference of one meter at one time: the difference alone. A load's power, and
+    one that the installer has explained and whose name says neither in nor out, may be another meter's: it stays."""
+    out: list[Value] = []
+    into: list[Value] = []
+    total: list[Value] = []
+    others: list[Value] = []
+    for value in values:
+        name = usual(value.name)
+        if value.quantity != "power_kw":
+            others.append(value)
+        elif names.is_outward(name):
+            out.append(value)
+        elif _has_word(name, _IMPORT_WORDS):
+            into.append(value)
+        elif value.name in names.own or _has_word(name, _LOAD_WORDS):
+            others.append(value)
+        else:
+            total.append(value)
+    if not out or not (into or total):
         return values
-    into = [value for value in powers if not is_outward(value.name)]
-    total = [value for value in into if IMPORT_WORDS.isdisjoint(words_of(value.name).split("_"))]
-    kept = total or [into[0]._replace(value=into[0].value + out[0].value)]
-    return [value for value in values if value.quantity != "power_kw"] + kept
+    return others + (total or [into[0]._replace(value=into[0].value + out[0].value)])
 
 
-@functools.lru_cache(maxsize=256)
 def totals_beside_import(registers: tuple[str, ...]) -> frozenset[str]:
     """Of the names of one meter's registers those that do not say import, if others do: beside export some
     meters add up in them what flowed in and what flowed out."""
-    totals = frozenset(name for name in registers if IMPORT_WORDS.isdisjoint(words_of(name).split("_")))
+    totals = frozenset(name for name in registers if not _has_word(name, _IMPORT_WORDS))
     return totals if totals < set(registers) else frozenset()
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _has_word(name: str, words: frozenset[str]) -> bool:
+    return not words.isdisjoint(words_of(name).split("_"))

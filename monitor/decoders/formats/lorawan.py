@@ -141,7 +141,10 @@ class LorawanReader:
                 # A codec that says nothing of use, such as the bytes that it was given.
                 self._read_frame(found, device, data, port, ts_ms, is_alone=False)
         elif isinstance(codec, list) and codec:
+            start = len(found.values)
             self._read_list(found, source_id, codec, ts_ms, is_outside=True)
+            if self._names.has_outward:
+                balance(found, self._names, start)
         elif data:
             self._read_frame(found, device, data, port, ts_ms, is_alone=True)
         else:

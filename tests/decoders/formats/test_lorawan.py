@@ -189,6 +189,15 @@ def test_usual_names() -> None:
     assert read({"log": [{"ts": NOW_MS, "temperature": 20}]})[0][:2] == ("room_c", 20.0)
 
 
+def test_power_in_and_out_in_a_list() -> None:
+    state = SourceState()
+    found = Found(state)
+    powers_w = {"power_import": 3000, "power_export": 0}
+    rows = [{"variable": name, "value": power_w, "unit": "W"} for name, power_w in powers_w.items()]
+    LorawanReader(Options(), state).read(found, "0102", rows, None, 2, 5, "")
+    assert [(value.quantity, value.value) for value in found.values] == [("power_kw", 3.0)]
+
+
 def test_an_uplink_in_another_envelope() -> None:
     state = SourceState()
     found = Found(state)
