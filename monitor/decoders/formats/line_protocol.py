@@ -7,7 +7,8 @@ spread differently by every sender, so it is put together in a fixed order:
   the measurement, else, where the measurement says what is measured, the topic.
 - The name: the field's own, or, for a field that says nothing (`value`, `gauge`, …), a tag such as `datapoint` or
   `name`, else the measurement.
-- Direction and tariff: a tag `direction` (`export`, `out`, …) or `tariff` counts as if the name said so.
+- Direction and tariff: a tag `direction` (`export`, `out`, …; `import`, `in`, … of powers) or `tariff` counts as if the
+  name said so.
 - The unit: a tag or a text field (`unit`, `uom`, …), the name's end, or a measurement that is a unit (`kWh`).
 
 Traps: time is in ns unless configured otherwise, and is told by its size; a line without one is of its arrival. A text
@@ -61,6 +62,7 @@ _PHASES = frozenset({"l1", "l2", "l3", "a", "b", "c", "1", "2", "3", "p1", "p2",
 """Values of a tag `phase`: not the whole meter's."""
 _DIRECTION_TAGS = "direction", "flow", "flow_direction", "energy_direction"
 _OUTWARD = frozenset({"export", "exported", "out", "outward", "return", "returned", "feed_in", "injection", "injected"})
+_INWARD = frozenset({"import", "imported", "in", "inward", "consumed", "delivered"})
 """Words of a tag that says where energy flows."""
 _TARIFF_TAGS = "tariff", "tariff_id", "tariff_name", "rate"
 _LONGEST_TARIFF = 20
@@ -245,7 +247,7 @@ class LineProtocol:
                 target = targets[field]
             else:
                 target = self._target(series, field, topic)
-                if len(targets) < _LONGEST:
+                if len(targets) < _LONGEST and len(field) <= _LONGEST:
                     targets[field] = target
             if target is None:
                 continue
@@ -343,9 +345,13 @@ class LineProtocol:
     def _qualified(self, name: str, unit: str | None, tags: Mapping[str, str]) -> str:
         """The name with what tags say of direction and tariff; empty: of what flows out, and no name says so."""
         meaning = self._names.meaning
-        if any(words_of(tags.get(tag, "")) in _OUTWARD for tag in _DIRECTION_TAGS):
+        directions = {words_of(tags[tag]) for tag in _DIRECTION_TAGS if tag in tags}
+        if not directions.isdisjoint(_OUTWARD):
             outward = ("export_" + name, name + "_export", "energy_export")
             name = next((each for each in outward if (found := meaning(each, unit)) and found.is_unit_known), "")
+        elif not directions.isdisjoint(_INWARD):  # a power that says nothing is the balance of both
+            inward = ("import_" + name, name + "_import")
+            name = next((each for each in inward if (found := meaning(each, unit)) and found[0] == "power_kw"), name)
         tariff = next((tags[tag] for tag in _TARIFF_TAGS if tags.get(tag)), "")
         if name and tariff and len(tariff) <= _LONGEST_TARIFF:
             by_tariff = f"{name}_t{tariff}" if tariff.isdecimal() else f"{name}_{tariff}"

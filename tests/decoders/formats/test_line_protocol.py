@@ -137,6 +137,14 @@ def test_lines_of_a_shape_seen_often_are_read_as_new_ones(fields: tuple[str, ...
         assert (repr(found.values), found.rejected, found.ignored) == (repr(new.values), new.rejected, new.ignored)
 
 
+@pytest.mark.parametrize(("power_in", "power_out"), [(3, 0), (0, 1.5), (2, 1)])
+@pytest.mark.parametrize("name", ["power_kw", "active_power_kw"])
+def test_directions_in_tags_make_one_power(name: str, power_in: float, power_out: float) -> None:
+    lines = f"p,id=a,direction=import {name}={power_in}\np,id=a,direction=export {name}={power_out}"
+    values = found_in(lines.encode()).values
+    assert [(value.quantity, value.value) for value in values] == [("power_kw", power_in - power_out)]
+
+
 def test_memory_of_series_is_bounded() -> None:
     state = SourceState()
     reader = LineProtocol(Options(), state)
@@ -146,6 +154,8 @@ def test_memory_of_series_is_bounded() -> None:
     assert len(reader._cache) <= 5000
     reader.read(Message("t", b"m,id=" + b"x" * 5000 + b" power_kw=1", False, ARRIVAL_MS, "main"), Found(state))
     assert all(len(head) < 1000 for _, head, _ in reader._cache)
+    reader.read(Message("t", b"m,id=a " + b"x" * 5000 + b"=1,power_kw=1", False, ARRIVAL_MS, "main"), Found(state))
+    assert [*reader._cache["t", "m,id=a", None].targets] == ["power_kw"]
 
 
 def test_memory_of_shapes_is_bounded() -> None:
