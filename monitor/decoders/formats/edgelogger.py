@@ -108,7 +108,8 @@ class EdgeLogger:
         devices = {item.device_id for item in items}
         if len(devices) < len(items) or not (self._ids.issuperset(devices) or self._are_ids(devices)):
             return False
-        last_text, last_ms = "", None
+        last_text: str | None = None
+        last_ms: int | None = None
         # None of the quantities is one that `Found.add` looks at: its call is 0.1 µs each.
         add = found.values.append
         for item in items:
@@ -121,7 +122,7 @@ class EdgeLogger:
                     found.reject(error.reason, f"{shown(device)}: {error.detail}")
                     continue
                 # An ambiguous time is told by the order of each device's own readings.
-                last_text = item.timestamp if len(found.flagged) == flags else ""
+                last_text = item.timestamp if len(found.flagged) == flags else None
             if metrics.power is not None:
                 power = metrics.power.active
                 factor = _POWER_FACTORS.get(power.unit) or _factor(power.unit, _POWER_FACTORS)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -86,6 +87,18 @@ def test_nothing_but_unreadable_leaves() -> None:
 def test_odd_topics(topic: str) -> None:
     with contextlib.suppress(UnreadableError):
         read(topic, {"params": {"kwh": 1}})
+
+
+def test_no_time_behind_one_that_comes_twice() -> None:
+    times = ("20261101011500000", "")  # in New York
+    energy = {"active": {"unit": "kWh", "value": {"forward": 5}}}
+    batch = [
+        {"timestamp": text, "device_id": device, "metrics": {"energy": energy}}
+        for device, text in zip("ab", times, strict=True)
+    ]
+    options = Options(timezone=ZoneInfo("America/New_York"))
+    found = read("device/power/up/g", {"msgType": "up", "batch": batch}, options)
+    assert [value.ts_ms is None for value in found.values] == [False, True]
 
 
 def test_memory_is_bounded() -> None:
