@@ -14,7 +14,8 @@ meanwhile if the number went on: aliases change by a NBIRTH only, which starts t
 node's death comes before. If the number went back, a NBIRTH may be what was lost: values under an alias wait then.
 With `rebirth: false` they would wait for ever, so they are read, flagged. The number of a message that comes again is
 no gap. It is read again, for its readings are the same, unless it is DATA from before the birth that is in force, which
-may have given its aliases to other metrics, or a birth from before such a loss: what waits is not of its session.
+may have given its aliases to other metrics, or a birth from before such a loss or a death: what waits is not of its
+session.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class SparkplugB:
             return False
         if place.kind[1:] == "BIRTH":
             is_kept = message.retain and self._sessions.has_declared(place.node, place.device, stamp)
-            return (is_kept or order == "repeated") and self._sessions.is_lost(place.node)
+            return (is_kept or order == "repeated") and self._sessions.table(place.node, place.device) is None
         stored = self._sessions.table(place.node, place.device)
         return not self._sessions.holds(place.node, message) if stored is None else stamp < stored[1]
 

@@ -107,13 +107,13 @@ class Sessions:
         return True
 
     def lose(self, node: str, received_ms: int) -> None:
-        """Births may have been missed: what earlier ones declared no longer counts."""
-        self._state.put(f"session/{node}", ["lost", None, received_ms])
-
-    def is_lost(self, node: str) -> bool:
-        """Whether births may have been missed, and none has come since."""
-        session = self._state.get(f"session/{node}")
-        return session is not None and session[0] == "lost"
+        """Births may have been missed: what earlier ones declared no longer counts, even after a loss that was noticed
+        in the same millisecond."""
+        key = f"session/{node}"
+        session = self._state.get(key)
+        if session is not None and session[0] == "lost":
+            received_ms = max(received_ms, session[2] + 1)
+        self._state.put(key, ["lost", None, received_ms])
 
     def declare(self, node: str, device: str, rows: list[Row], stamp: int) -> None:
         """What a birth says of its metrics."""

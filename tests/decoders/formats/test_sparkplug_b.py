@@ -216,6 +216,30 @@ def test_births_that_come_again_do_not_declare_what_waits_since_a_loss(retain: b
     assert [value.value for value in released.values] == [7.5, 5.5]
 
 
+@pytest.mark.parametrize("kind", [NODE, DEVICE])
+def test_births_that_come_again_do_not_declare_what_waits_since_a_death(kind: str) -> None:
+    reader = Reader()
+    messages = [
+        (NODE.format("BIRTH"), birth(250)),
+        (DEVICE.format("BIRTH"), birth(251)),
+        (kind.format("DEATH"), payload({"name": "bdSeq", "long_value": 1}, seq=252, timestamp=NOW_MS)),
+        (kind.format("DATA"), data(254, value=7.5)),  # 253 is lost: another birth may be it
+    ]
+    found = [reader.read(*each) for each in messages]
+    assert "waits_for_birth" in found[-1].ignored
+    said = {value for each in found for value in each.values}
+    for each in messages:
+        assert set(reader.read(*each).values) <= said
+
+
+def test_a_second_loss_in_one_millisecond_is_one_too() -> None:
+    reader = Reader()
+    for seq in (9, 5):  # 9 to 5 is the first loss
+        reader.read(DEVICE.format("BIRTH"), birth(seq, NOW_MS + seq))
+    assert len(reader.read(DEVICE.format("DATA"), data(6)).values) == 1
+    assert "waits_for_birth" in reader.read(DEVICE.format("DATA"), data(2)).ignored
+
+
 def test_a_birth_without_a_time_may_look_as_before_a_loss() -> None:
     reader = Reader()
     raw = payload({"name": "Power", "alias": 1, "float_value": 5.5, "unit": "kW"}, seq=0)
