@@ -14,6 +14,8 @@ _IMPORT_WORDS = frozenset({"import", "imported", "consumed", "delivered", "plus"
 _LOAD_WORDS = frozenset({"load", "consumption", "usage", "draw"})
 """Of the power of what is behind the meter, where others tell what flows through it."""
 _CACHED = 4096
+_LONGEST_NAME = 200
+"""What comes after is not looked at."""
 
 
 def balance(found: Found, names: Names, start: int = 0, usual: Callable[[str], str] = str) -> None:
@@ -67,6 +69,10 @@ def totals_beside_import(registers: tuple[str, ...]) -> frozenset[str]:
     return totals if totals < set(registers) else frozenset()
 
 
-@functools.lru_cache(maxsize=_CACHED)
 def _has_word(name: str, words: frozenset[str]) -> bool:
+    return _is_any_in(words, name[:_LONGEST_NAME])
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _is_any_in(words: frozenset[str], name: str) -> bool:
     return not words.isdisjoint(words_of(name).split("_"))
