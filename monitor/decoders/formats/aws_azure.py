@@ -1,9 +1,9 @@
 """Messages of the large clouds' IoT services, as bridges and rules hand them on: AWS IoT and Azure IoT Hub.
 
 Shadows (`monitor.decoders.formats.aws_shadow`), twins and hub messages (`…azure_iot`), the envelope in which AWS's
-console shows and exports a message, and below all of them what devices send themselves: an uplink of The Things Stack,
-one of AWS IoT Core for LoRaWAN (`PayloadData`, a frame without codec, beside `WirelessMetadata`), or a plain object of
-usual names, whose id is its own (`deviceId`, …) or else the topic.
+console shows and exports a message, and below all of them what devices send themselves: points of industrial gateways
+(`…cloud_points`), an uplink of The Things Stack, one of AWS IoT Core for LoRaWAN (`PayloadData`, a frame without codec,
+beside `WirelessMetadata`), or a plain object of usual names, whose id is its own (`deviceId`, …) or else the topic.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.decoders.formats.aws_shadow import Shadow, ShadowTopic, shadow_topic
 from monitor.decoders.formats.azure_iot import AzureIot, is_of_azure
+from monitor.decoders.formats.cloud_points import CloudPoints, is_of_points
 from monitor.decoders.formats.lenient_json import lenient_json
 from monitor.decoders.formats.lorawan import LorawanReader
 from monitor.decoders.formats.lorawan_uplinks import device_id
@@ -49,7 +50,8 @@ class AwsAzure:
     def __init__(self, options: Options, state: SourceState) -> None:
         self._plain = PlainValues(options, state)
         self._shadow = Shadow(self._plain)
-        self._azure = AzureIot(self._plain)
+        self._points = CloudPoints(self._plain)
+        self._azure = AzureIot(self._plain, self._points)
         self._things_stack = ThingsStack(options, state)
         self._lorawan = LorawanReader(options, state)
         self._shadow_topics: dict[str, ShadowTopic | None] = {}
@@ -102,6 +104,9 @@ class AwsAzure:
 
     def _read_document(self, message: Message, found: Found, document: Any, ts_ms: int | None) -> None:
         if type(document) is list:
+            if document and type(document[0]) is dict and is_of_points(document[0]):
+                self._points.read(message, found, document, message.topic, ts_ms)
+                return
             for each in document:
                 try:
                     self._read_object(message, found, each, ts_ms)
@@ -120,6 +125,8 @@ class AwsAzure:
             self._read_lorawan(message, found, document, ts_ms)
         elif is_of_azure(document):
             self._azure.read_document(message, found, document, message.topic)
+        elif is_of_points(document):
+            self._points.read(message, found, [document], message.topic, ts_ms)
         else:
             self._plain.read_body(message, found, document, message.topic, ts_ms)
 

@@ -29,10 +29,11 @@ class ShadowTopic(NamedTuple):
 
 
 def shadow_topic(topic: str) -> ShadowTopic | None:
-    """What a topic below `$aws` is; None for one that carries a device's own messages (`$aws/rules/…`)."""
+    """What a topic below `$aws` is; None for one that carries a device's own messages (`$aws/rules/…`) or a property's
+    values (`$aws/sitewise/…`)."""
     levels = topic.split("/")
     levels = levels[levels.index("$aws") + 1 :]
-    if levels[0] == "rules":
+    if levels[0] in ("rules", "sitewise"):
         return None
     if len(levels) < 4 or levels[0] not in ("things", "thing") or levels[2] != "shadow":
         return ShadowTopic("", "", "status")

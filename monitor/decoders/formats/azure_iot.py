@@ -14,6 +14,7 @@ import binascii
 from typing import Any
 from urllib.parse import unquote
 
+from monitor.decoders.formats.cloud_points import CloudPoints, is_of_points
 from monitor.decoders.formats.lenient_json import lenient_json
 from monitor.decoders.formats.plain_values import PlainValues, as_id, first
 from monitor.decoders.formats.reported import timed
@@ -56,8 +57,9 @@ def is_of_azure(document: dict[str, Any]) -> bool:
 class AzureIot:
     """Reads Azure's messages of one source."""
 
-    def __init__(self, plain: PlainValues) -> None:
+    def __init__(self, plain: PlainValues, points: CloudPoints) -> None:
         self._plain = plain
+        self._points = points
 
     def read_twin_topic(self, message: Message, found: Found) -> None:
         """`$iothub/…`, as the device sees it: it has no id, unless a bridge puts the device's before it."""
@@ -235,7 +237,11 @@ class AzureIot:
         self._read_body(message, found, lenient_json(body.encode()) if type(body) is str else body, device, ts_ms)
 
     def _read_body(self, message: Message, found: Found, body: Any, device: str, ts_ms: int | None) -> None:
-        for each in body if type(body) is list else (body,):
+        bodies = body if type(body) is list else [body]
+        if bodies and type(bodies[0]) is dict and is_of_points(bodies[0]):
+            self._points.read(message, found, bodies, device, ts_ms)
+            return
+        for each in bodies:
             if type(each) is dict:
                 self._plain.read_body(message, found, each, device, ts_ms, is_id_known=True)
             else:

@@ -50,6 +50,8 @@ def test_documents_made_at_random() -> None:
         "state", "reported", "desired", "metadata", "timestamp", "current", "payload", "topic", "format", "qos", "body",
         "systemProperties", "properties", "$metadata", "$lastUpdated", "__t", "value", "ac", "eventType", "data",
         "messageSource", "deviceId", "telemetry", "event", "origin", "annotations", "kwh", "unit", "temperature", "ts",
+        "Content", "HwId", "Data", "Values", "DisplayName", "Value", "SourceTimestamp", "Messages", "Payload", "NodeId",
+        "DataSetWriterId", "StatusCode", "entries", "propertyAlias", "propertyValues", "timeInSeconds", "doubleValue",
     ]  # fmt: skip
 
     def made(depth: int) -> Any:
