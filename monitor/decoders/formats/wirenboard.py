@@ -110,7 +110,7 @@ class WirenBoard:
             if control.channel in unit_state.get("totals", ()):
                 found.ignore("tariff")
             else:
-                self._add_tariff(found, place, control.quantity, text, message.received_ms)
+                self._add_tariff(found, place, control.quantity, text, _unit(meta), message.received_ms)
         elif control.role == "mode":
             self._climate.add(found, source_id, "mode", meta["enum"].get(text, text), None, name)
         elif meta["type"] == "switch" or control.role == "on":
@@ -154,8 +154,16 @@ class WirenBoard:
             return True
         return received_ms - since_ms < _SETTLED_MS
 
-    def _add_tariff(self, found: Found, place: _Place, quantity: Measured, text: str, received_ms: int) -> None:
-        """The sum of all tariffs whose meta is known, once each of them has been polled."""
+    def _add_tariff(
+        self, found: Found, place: _Place, quantity: Measured, text: str, unit: str | None, received_ms: int
+    ) -> None:
+        """The sum of all tariffs whose meta is known, once each has been polled. A `T1` may be a temperature."""
+        measured = unit_of(unit or "")
+        if measured is None:
+            found.reject("unknown_unit", f"{shown(place.source_id)} {shown(place.name)}: energy without a unit")
+            return
+        if measured.dimension != "energy" or unit == "Gcal":
+            return
         try:
             number = to_number(text)
         except ValueError:
@@ -164,6 +172,7 @@ class WirenBoard:
         if number is None or number - number != 0.0:
             found.ignore("no_value")
             return
+        number *= measured.factor
         key = f"tariffs/{quantity}/{place.source_id}"
         known: dict[str, list[Any]] = self._state.get(key) or {}
         told = known.get(place.control.tariff)
