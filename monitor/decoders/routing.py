@@ -30,6 +30,7 @@ from monitor.decoders.rejections import Rejections
 from monitor.decoders.sources import MAX_TOPIC_CHARS, Source, SourceReader, topic_matches
 from monitor.decoders.state import SourceState
 from monitor.decoders.unmapped import UnmappedLog
+from monitor.decoders.unmeasured import unmeasured
 from monitor.decoders.values import Found, Measured, Value
 from monitor.detect.rejection import REASONS, rejection
 from monitor.ingest.message import Message
@@ -190,7 +191,7 @@ class SourceDecoder:
             for request in found.requests:
                 if self._sources.is_due(reader.source.name, request.key, message.received_ms):
                     requests.append(Outgoing(message.broker, request.topic, request.payload))
-        columns, message_of_row = self._judged(rows, messages, bad)
+        columns, message_of_row = self._judged(rows, messages, bad, ignored)
         taken = np.zeros(len(messages), np.bool_)
         taken[message_of_row] = True
         outcome = np.where(taken, np.where(bad.hit, 1, 0), np.where(bad.hit, 2, 3)).astype(np.int8)
@@ -264,9 +265,9 @@ class SourceDecoder:
                 )
 
     def _judged(
-        self, rows: _Rows, messages: Sequence[Message], bad: Rejections
+        self, rows: _Rows, messages: Sequence[Message], bad: Rejections, ignored: Counter[str]
     ) -> tuple[ReadingColumns, NDArray[np.int32]]:
-        """The rows that are accepted (SEMANTICS 2); the others go to `bad`."""
+        """The rows that are accepted (SEMANTICS 2); the others go to `bad`, what stands for no value to `ignored`."""
         if not rows.device:
             return ReadingColumns.empty(), np.empty(0, np.int32)
         message = np.array(rows.message, np.int32)
@@ -288,8 +289,11 @@ class SourceDecoder:
             latest_ms=arrival + round(self._limits.max_future_s * 1000),
             earliest_ms=None if age_d is None else arrival - round(age_d * _DAY_MS),
         )
-        good = reason == 0
-        for row in np.flatnonzero(~good).tolist():
+        nothing = unmeasured(quantity, value)
+        if nothing.any():
+            ignored["no_value"] += int(nothing.sum())
+        good = (reason == 0) & ~nothing
+        for row in np.flatnonzero((reason != 0) & ~nothing).tolist():
             why = REASONS[reason[row]]
             if not bad.full(rows.message[row], why):
                 of = rows.of[row]

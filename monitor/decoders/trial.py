@@ -13,6 +13,7 @@ from monitor.decoders.decoded import DETAIL_CHARS, Limits
 from monitor.decoders.mapping import MONITORED, arrival_ms, nearest_decimal
 from monitor.decoders.sources import Source, SourceReader
 from monitor.decoders.state import SourceState
+from monitor.decoders.unmeasured import unmeasured
 from monitor.decoders.values import Rejected, Value
 from monitor.detect.rejection import REASONS, rejection
 from monitor.ingest.message import Message
@@ -32,6 +33,7 @@ class Trial:
     def __init__(self, source: Source, limits: Limits | None = None, *, state: SourceState | None = None) -> None:
         """Raises KeyError for a format that is none of `FORMATS`."""
         self._limits = limits or Limits()
+        self._is_native = source.format == "native"
         self._reader = SourceReader(source, self._limits, state)
 
     @property
@@ -67,10 +69,11 @@ class Trial:
                 values.append((value, ts_ms))
         measured = nearest_decimal(np.array([value.value for value, _ in values], np.float64))
         quantity = [MONITORED[value.quantity] for value, _ in values]
+        numbers = np.array([number for number, _ in quantity], np.int64)
         age_d = self._limits.max_age_d
         reasons = rejection(
             np.array([is_ac for _, is_ac in quantity], np.int64),
-            np.array([number for number, _ in quantity], np.int64),
+            numbers,
             np.array([min(max(ts_ms, 0), 1 << 62) for _, ts_ms in values], np.int64),
             measured,
             _IS_AC,
@@ -79,8 +82,11 @@ class Trial:
         ).tolist()
         lines: list[dict[str, Any]] = []
         rejected: list[Rejected] = []
-        for (value, ts_ms), number, reason in zip(values, measured.tolist(), reasons, strict=True):
-            if reason:
+        nothing = (unmeasured(numbers, measured) & (not self._is_native)).tolist()
+        for (value, ts_ms), number, reason, is_nothing in zip(values, measured.tolist(), reasons, nothing, strict=True):
+            if is_nothing:
+                ignored.append("no_value")
+            elif reason:
                 detail = f"{value.source_id} {value.quantity}: {value.value!r}, ts {ts_ms}"
                 rejected.append(Rejected(REASONS[reason], detail))
             else:

@@ -407,6 +407,14 @@ def test_what_is_no_number_stays_what_it_is() -> None:
     assert strange[1:].tolist() == [np.inf, -np.inf]
 
 
+def test_what_stands_for_no_measurement_is_no_reading() -> None:
+    batch = [telemetry("m", energy_kwh=4294967.295), telemetry("m", energy_kwh=5), telemetry("m", power_w=65535)]
+    decoded = decoder(registry(meter("m")), things()).decode(batch)
+    assert decoded.columns.value.tolist() == [5]
+    assert decoded.ignored["no_value"] == 2
+    assert not decoded.rejects
+
+
 def test_what_had_to_be_forgotten_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Sources([things()], Limits())
     reader = sources.readers[sources.number(telemetry("m"))]
