@@ -105,28 +105,29 @@ class WirenBoard:
         self, message: Message, place: _Place, text: str, meta: dict[str, Any], unit_state: dict[str, Any], found: Found
     ) -> None:
         control, source_id, name = place.control, place.source_id, place.name
+        unit = _unit(meta) or control.unit or None
         before = len(found.values)
         if control.tariff and control.quantity is not None:
             if control.channel in unit_state.get("totals", ()):
                 found.ignore("tariff")
             else:
-                self._add_tariff(found, place, control.quantity, text, _unit(meta), message.received_ms)
+                self._add_tariff(found, place, control.quantity, text, unit, message.received_ms)
         elif control.role == "mode":
             self._climate.add(found, source_id, "mode", meta["enum"].get(text, text), None, name)
         elif meta["type"] == "switch" or control.role == "on":
-            if control.quantity in ("on", "power_kw") and _unit(meta) is None:
+            if control.quantity in ("on", "power_kw") and unit is None:
                 self._climate.add(found, source_id, "on", text, None, name)
             else:
-                self._values.add(found, source_id, name, text, None, _unit(meta), usual=control.usual)
+                self._values.add(found, source_id, name, text, None, unit, usual=control.usual)
         elif control.quantity == "room_c" and unit_state.get("meter") and control.usual == "temperature":
             found.ignore("own_temperature")
         else:
             usual = control.usual
             if meta["type"] == "water_consumption" and "consumption" in usual:
                 usual = "water"
-            elif control.quantity == "register" and (_unit(meta) or "").lower() == "gcal":
+            elif control.quantity == "register" and (unit or "").lower() == "gcal":
                 usual = "heat_energy"
-            self._values.add(found, source_id, name, text, None, _unit(meta), usual=usual)
+            self._values.add(found, source_id, name, text, None, unit, usual=usual)
         self._drop_unpolled(found, before, place, unit_state, message.received_ms)
 
     def _drop_unpolled(
@@ -209,7 +210,7 @@ class WirenBoard:
     def _note_device(self, place: _Place, meta: dict[str, Any]) -> None:
         """That a device is a meter, and which of its meters have a total; the tariffs that there are."""
         control = place.control
-        measured = unit_of(_unit(meta) or "")
+        measured = unit_of(_unit(meta) or control.unit)
         if control.quantity not in _METERED or measured is None or measured.dimension not in ("energy", "power"):
             return
         if control.tariff:

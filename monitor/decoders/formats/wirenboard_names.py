@@ -3,6 +3,10 @@
 `Total AP energy` is what was drawn (active, positive), `AN` what was fed in, `RP`, `RN`, `Q` are reactive, `L1` to `L3`
 phases of a total. Devices with several meters or units put a number before or behind: `Ch 2 Total P`, `7 - Mode`,
 `AP energy 3`: each is a meter of its own then.
+
+Meters that speak DLMS (Energomera CE308, Mercury 234) have the standard's descriptions as names: `Ch. 0 Sum Li Active
+power_plus_ (QI_plus_QIV) Time integral 1 Rate 0 (0 is total)` is the total register, rates above 0 are tariffs, `Active
+power-` was fed in. The driver tells no unit for them; DLMS has Wh and W alone.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _USUAL: dict[str, str] = {
     "a_energy": "active_energy", "total_an_energy": "active_energy_export", "an_energy": "active_energy_export",
     "active_energy_in": "active_energy_import", "active_energy_out": "active_energy_export",
     "active_power_in": "active_power_import", "active_power_out": "active_power_export", "total_p": "total_power",
+    "ps": "total_power",
     "indoor_air_temperature": "room_temperature", "actual_temperature_setpoint": "setpoint",
 }  # fmt: skip
 _TARIFF = re.compile(r"(?:^|_)(?:t|tariff_?)([1-8])(?=_|$)")
@@ -40,6 +45,10 @@ _OF_TARIFFS: dict[str, Measured] = {
 }  # fmt: skip
 """What is left of a name without its tariff."""
 _CHANNEL = re.compile(r"(?:Ch\.? ?(\d{1,3})|(\d{1,3}) -) (.+)")
+_DLMS = re.compile(
+    r"Sum Li Active power(_plus_|\+|-) \([^()]*\) (?:Inst\. value|Time integral 1 Rate ([0-8])(?: \(0 is total\))?)"
+)
+"""Behind its channel: a direction; the rate of a register, none of a power."""
 _NUMBERED = re.compile(r"(.+)_(\d{1,2})")
 _NAMES = Names()
 
@@ -53,6 +62,8 @@ class Control(NamedTuple):
     """Of an air conditioner."""
     quantity: Measured | None = None
     tariff: str = ""
+    unit: str = ""
+    """Where neither units nor a type tell it."""
 
 
 def control_of(name: str) -> Control:
@@ -60,6 +71,8 @@ def control_of(name: str) -> Control:
     channel = ""
     if (match := _CHANNEL.fullmatch(name)) is not None:
         channel, name = match[1] or match[2], match[3]
+    if (match := _DLMS.fullmatch(name)) is not None:
+        return _of_dlms(channel.strip("0"), match[1] == "-", match[2])
     words = words_of(name)
     if (tariff := _TARIFF.search(words)) is not None:
         rest = (words[: tariff.start()] + words[tariff.end() :]).strip("_")
@@ -69,6 +82,14 @@ def control_of(name: str) -> Control:
     if not found.usual and not channel and (numbered := _NUMBERED.fullmatch(words)) is not None:
         return _known(numbered[2], numbered[1])
     return found
+
+
+def _of_dlms(channel: str, is_out: bool, rate: str | None) -> Control:
+    direction = "export" if is_out else "import"
+    if rate is None:
+        return Control(channel, f"active_power_{direction}", None, "power_kw", "", "W")
+    quantity: Measured = "export_register" if is_out else "register"
+    return Control(channel, f"active_energy_{direction}", None, quantity, rate.strip("0"), "Wh")
 
 
 def _known(channel: str, words: str) -> Control:
