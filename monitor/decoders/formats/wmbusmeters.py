@@ -112,7 +112,7 @@ _ELECTRICITY = {
 
 KINDS: dict[str, dict[str, _Role]] = {
     "electricity": _ELECTRICITY,
-    "heat": {**_roles("heat_kwh", _HEAT, _ENERGY_UNITS), **_POWER},
+    "heat": _roles("heat_kwh", _HEAT, _ENERGY_UNITS),
     "water": _roles("water_m3", ("total", "total_water", "totalitator"), _VOLUME_UNITS),
     "gas": _roles("gas_m3", ("total", "total_gas", "totalitator"), _VOLUME_UNITS),
     "room": {**_roles("room_c", ("current_temperature", "temperature"), ("c", "f")), **_ROOM},
