@@ -5,7 +5,7 @@ Meaning: Zigbee2MQTT's documentation, "MQTT Topics and Messages" and "Exposes"; 
 `<base>/<friendly name>` with spaces and slashes as the installer likes them. `last_seen` is the time of a message,
 where it is switched on. Under `output: attribute` each member is a message of plain text, `<base>/<name>/<member>`;
 under `attribute_and_json` both are sent, and the object counts. `/set` and `/get` are commands, `bridge` tells of the
-bridge itself.
+bridge itself; its list of devices (`bridge/devices`) says which units volumes have.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.decoders.formats.plug_values import is_id
-from monitor.decoders.formats.zigbee2mqtt_values import Values
+from monitor.decoders.formats.zigbee2mqtt_values import VOLUMES, Values
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown, text_of
 from monitor.decoders.state import SourceState
 from monitor.decoders.times import BadTimeError, LocalClock, epoch_ms, parse_iso
+from monitor.decoders.units import UNITS
 from monitor.decoders.values import Found, UnreadableError
 from monitor.ingest.message import Message
 
@@ -27,6 +28,8 @@ __all__ = ["Zigbee2Mqtt", "check_options"]
 _CACHED = 5000
 _DAY_MS = 86_400_000
 _BASE = "zigbee2mqtt"
+_DEVICES = "bridge/devices"
+_DEEPEST = 3
 _COMMANDS = frozenset({"set", "get"})
 
 
@@ -56,6 +59,8 @@ class Zigbee2Mqtt:
         payload = message.payload
         if ignored:
             found.ignore(ignored)
+            if message.topic.endswith(_DEVICES):
+                self._learn_units(message.payload)
         elif payload[:1] == b"{":
             self._object(message, name, found)
         elif not payload:  # what the broker had kept of a device was deleted
@@ -106,6 +111,15 @@ class Zigbee2Mqtt:
         ts_ms = None if last_seen is None else self._time_of(last_seen, source_id, message, found)
         self._values.read(body, source_id, ts_ms, message, found)
 
+    def _learn_units(self, payload: bytes) -> None:
+        devices = read_json(payload)
+        for device in devices if isinstance(devices, list) else ():
+            definition = device.get("definition") if isinstance(device, dict) else None
+            units = _units_of(definition.get("exposes")) if isinstance(definition, dict) else {}
+            for source_id in (device.get("friendly_name"), device.get("ieee_address")) if units else ():
+                if is_id(source_id):
+                    self._values.learn_units(source_id, units)
+
     def _note_object(self, name: str, received_ms: int) -> None:
         key = "json/" + name
         day = received_ms // _DAY_MS
@@ -132,3 +146,17 @@ class Zigbee2Mqtt:
         if not isinstance(raw, int | float):
             raise BadTimeError(f"last_seen: {shown(raw)} is no time")
         return epoch_ms(raw)
+
+
+def _units_of(exposes: Any, depth: int = 0) -> dict[str, str]:
+    """Member → unit of the volumes that a device exposes."""
+    units: dict[str, str] = {}
+    for each in exposes if isinstance(exposes, list) else ():
+        if not isinstance(each, dict):
+            continue
+        member, unit = each.get("property"), each.get("unit")
+        if isinstance(member, str) and member in VOLUMES and isinstance(unit, str) and unit in UNITS:
+            units[member] = unit
+        if depth < _DEEPEST:
+            units |= _units_of(each.get("features"), depth + 1)
+    return units

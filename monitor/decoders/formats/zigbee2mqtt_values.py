@@ -10,6 +10,9 @@ thermostat does right now, `system_mode` what it is set to; of two setpoints the
 A three-phase meter that follows the Zigbee standard calls its first phase `power` and the others `power_phase_b` and
 `power_phase_c`; Tuya's have their sum in `power` and the phases in `power_a` to `power_c`. A member that ends in an
 endpoint (`state_l2`, `power_left`) is of one of several outlets.
+
+Volumes are in m³ or litres, as the device likes: only Develco's, which has them converted, says so in its state; of
+others the bridge's list of devices has the unit.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
+from monitor.decoders.units import unit_of
 from monitor.decoders.values import OUT_OF_ORDER_MS, Found, Measured, Value
 from monitor.decoders.words import mode_number
 from monitor.ingest.message import Message
 
-__all__ = ["Values"]
+__all__ = ["VOLUMES", "Values"]
 
 _new = tuple.__new__
 _CACHED = 500
@@ -46,6 +50,7 @@ _RANKED: dict[Measured, tuple[str, ...]] = {
         "consumed_energy",
         "consumption",
         "current_summ_delivered",
+        "Total_Index",
     ),
     "export_register": (
         "produced_energy",
@@ -53,7 +58,9 @@ _RANKED: dict[Measured, tuple[str, ...]] = {
         "energy_returned",
         "returned_energy",
         "current_summ_received",
+        "Injected_Energy_Index",
     ),
+    "heat_kwh": ("cumulative_heat",),
     "power_kw": ("total_power", "power_total", "power", "active_power"),
     "on": ("state",),
     "mode": ("system_mode", "hvac_mode", "ac_mode"),
@@ -63,6 +70,12 @@ _RANKED: dict[Measured, tuple[str, ...]] = {
 _BY_NAME: dict[str, tuple[Measured, int]] = {
     name: (quantity, rank) for quantity, names in _RANKED.items() for rank, name in enumerate(names)
 }
+_WATT_HOURS = frozenset({"Total_Index", "Injected_Energy_Index"})
+"""Members in Wh: GammaTroniques' TICMeter."""
+VOLUMES: dict[str, Measured] = {"water_consumed": "water_m3", "water_total": "water_m3", "gas": "gas_m3"}
+"""`gas` is an alarm elsewhere."""
+_CONVERTED = frozenset({"metering_device_type", "unit_of_measure", "interface_mode"})
+"""Beside one of them volumes are in m³."""
 _TIERS: dict[str, str] = {
     **{f"current_tier{tier}_summ_delivered": str(tier) for tier in range(1, 11)},
     **{f"energy_tier_{tier}": str(tier) for tier in range(1, 11)},
@@ -80,8 +93,8 @@ _ENDPOINTS = frozenset(
 _PHASES = frozenset("abc")
 _SWITCHED = {"ON": 1.0, "on": 1.0, True: 1.0, "true": 1.0, "OFF": 0.0, "off": 0.0, False: 0.0, "false": 0.0}
 """Other states are of covers, locks and valves."""
-_OF_PLUGS = frozenset({"energy", "power"})
-"""A `temperature` beside one of these is the plug's own."""
+_OF_PLUGS = frozenset({"energy", "power", "water_consumed", "water_total"})
+"""A `temperature` beside one of these is the plug's own, or that of the water."""
 
 
 class _Entry(NamedTuple):
@@ -104,6 +117,8 @@ class _Plan(NamedTuple):
     """Members that the installer has named."""
     mode: str
     tiers: tuple[str, ...]
+    volumes: tuple[str, ...]
+    is_converted: bool
 
 
 class Values:
@@ -145,6 +160,8 @@ class Values:
                 found.add(source_id + suffix, quantity, number / divisor, ts_ms, key)
             else:  # without the call: 7.6 to 7.1 µs for a plug
                 found.values.append(_new(Value, (source_id + suffix, quantity, number / divisor, ts_ms, key)))
+        for key in plan.volumes:
+            self._add_volume(found, source_id, key, body[key], ts_ms, "m³" if plan.is_converted else None)
         for key in plan.tiers:
             number = number_of(found, body[key], source_id, key)
             if number is not None:
@@ -162,6 +179,9 @@ class Values:
         """One member alone, as text. Of two setpoints the cooling one counts while the mode is known to be cool."""
         raw: Any = None if text in ("", "null") else text
         plan = self._plans.get((attribute,)) or self._remember((attribute,))
+        if plan.volumes:
+            self._add_volume(found, source_id, attribute, raw, None, None)
+            return
         if not (plan.entries or plan.named or plan.cooling or plan.heating):
             found.ignore("other_quantity")
             return
@@ -191,6 +211,27 @@ class Values:
                 found.ignore("other_setpoint")
         for key in plan.named:
             self._names.add(found, source_id, key, raw, None)
+
+    def learn_units(self, source_id: str, units: dict[str, str]) -> None:
+        """units: of a device's volumes, by member."""
+        key = "units/" + source_id
+        if self._state.get(key) != units:
+            self._state.put(key, units)
+
+    def _add_volume(
+        self, found: Found, source_id: str, key: str, raw: Any, ts_ms: int | None, unit: str | None
+    ) -> None:
+        text = unit or (self._state.get("units/" + source_id) or {}).get(key)
+        if text is None and key == "gas":
+            return
+        number = number_of(found, raw, source_id, key)
+        measured = unit_of(text) if text else None
+        if number is None:
+            return
+        if measured is None or measured.dimension != "volume":
+            found.reject("unknown_unit", f"{shown(source_id)} {shown(key)}: {shown(raw)} with no unit")
+        else:
+            found.add(source_id, VOLUMES[key], number * measured.factor, ts_ms, key)
 
     def _inner(self, found: Found, source_id: str, key: str, raw: dict[str, Any]) -> Any:
         """The value of the same name inside an object, which converters of the installer's own have been seen to make;
@@ -298,7 +339,7 @@ class Values:
                 best.pop(("", "power_kw"), None)
         entries = []
         for (suffix, quantity), (_, key) in best.items():
-            divisor = _KILO if quantity == "power_kw" else 1.0
+            divisor = _KILO if quantity == "power_kw" or key in _WATT_HOURS else 1.0
             power = best.get((suffix, "power_kw"), (0, ""))[1] if quantity == "register" else ""
             if quantity == "register" and phases and not suffix:
                 power = phases[0]
@@ -311,6 +352,8 @@ class Values:
             named,
             best.get(("", "mode"), (0, ""))[1],
             () if ("", "register") in best else tuple(key for key in keys if key in present and key in _TIERS),
+            () if ("", "heat_kwh") in best else tuple(key for key in keys if key in present and key in VOLUMES),
+            not _CONVERTED.isdisjoint(keys),
         )
 
 
