@@ -43,6 +43,7 @@ _MEANINGS: dict[str, _Meaning] = {
     **dict.fromkeys((f"{name}{number}" for name in ("switch_", "switch") for number in range(1, 9)), _ON),
     **dict.fromkeys(("target_temperature", "temperature_target", "target_temperature1"), _SETPOINT),
     **dict.fromkeys(("temperature", "ambient_temperature", "room_temperature"), _ROOM),
+    **dict.fromkeys(("temperature_chn1", "temperature_chn2"), _ROOM),
     **dict.fromkeys(("temperature_control_mode", "temperature_ctl_mode", "temperature_mode", "mode"), _MODE),
 }
 _UNSEEN = _Meaning("on", 0.0)

@@ -6,8 +6,9 @@ guides of the WT, WS, EM, AM and CT series; codecs: github.com/Milesight-IoT/Sen
 - One frame holds live values, answers to settings and records of the past, and a channel may come twice: the last
   counts.
 - Nothing in a frame says which device it is of. 04 67 is the set-point of a thermostat, but the second probe of a
-  TS302; records of the past (20 ce) are of another length for each device. So a frame counts only if it can be taken
-  apart to its last byte.
+  TS302, as its profile's name or an alarm of that probe (84 67) tells; records of the past (20 ce) are of another
+  length for each device. So a frame counts only if it can be taken apart to its last byte. Records alone are a WT201's
+  where nothing else could be meant: it counts from -100 °C, and what it says would be below that with all others.
 - The temperature's alarm (83 67) is of three bytes; a published codec takes two and loses its way.
 """
 
@@ -64,6 +65,8 @@ _VALUES: dict[int, tuple[int, str, Callable[[bytes, int], Any]]] = {
     0x83D7: (5, "temperature", _tenths),
     0x9367: (5, "temperature", _tenths),
     0x93D7: (5, "temperature", _tenths),
+    0x8467: (3, "temperature_chn2", _tenths),
+    0x94D7: (5, "temperature_chn2", _tenths),
     0x0967: (2, "temperature", _probe),
     0x8967: (3, "temperature", _probe),
     0x0467: (2, "target_temperature", _tenths),
@@ -128,10 +131,17 @@ _THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5,
 _THERMOSTAT_MODELS = ("wt10", "wt20", "wt21")
 _NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
 _AIR, _AIR_MODELS = frozenset({0x0468, 0x049A}), ("em300", "em320", "am10", "am30", "am31")
+_PROBES, _PROBES_MODEL = frozenset({0x8467, 0x94D7}), "ts30"
+_PROBE_NAMES = {"temperature": "temperature_chn1", "target_temperature": "temperature_chn2"}
+"""What a thermostat calls room and set-point are two probes of a TS302; alarms of the second are its alone."""
 _LEAK_MODEL = "em300-mld"
 """Its records are those of the others of its series, with 0 for a temperature that it does not measure."""
 _RECORDS = frozenset({0x20CE, 0x21CE})
 _TARGET = 0x0467
+_ROOMS, _TARGETS = range(1000, 1600), range(1050, 1400)
+"""[0.1 °C above -100 °C] of a WT201."""
+_PROBE_KINDS = range(1, 5)
+"""Of a value in a TS302's records: a temperature, for whatever reason it was sent."""
 _FURTHER = (
     _RECORDS
     | {*_SWITCHES, _SWITCHES_8}
@@ -150,12 +160,26 @@ class _Record(NamedTuple):
     length: int
     read: Callable[[bytes, int], dict[str, Any]]
 
+    fits: Callable[[bytes, int], bool] | None = None
+    """Asked where nothing else says that it is this one."""
+
     def length_of(self, key: int) -> int | None:
         return self.length if key in _RECORDS else _LENGTHS.get(key)
 
 
 def _air_record(frame: bytes, at: int) -> dict[str, Any]:
     return {"timestamp": _count(frame, at), "temperature": _tenths(frame, at + 4)}
+
+
+def _probes_record(frame: bytes, at: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"timestamp": _count(frame, at)}
+    for name, kind, start in (
+        ("temperature_chn1", frame[at + 4] >> 4, at + 5),
+        ("temperature_chn2", frame[at + 4] & 15, at + 7),
+    ):
+        if kind in _PROBE_KINDS:
+            found[name] = _tenths(frame, start)
+    return found
 
 
 def _wt201_record(frame: bytes, at: int) -> dict[str, Any]:
@@ -168,6 +192,11 @@ def _wt201_record(frame: bytes, at: int) -> dict[str, Any]:
         "temperature_control_mode": _MODES[target & 3],
         "target_temperature": ((target >> 5) - 1000) / 10,
     }
+
+
+def _is_wt201_record(frame: bytes, at: int) -> bool:
+    room, target = _TWO_BYTES(frame, at + 4)[0], _TWO_BYTES(frame, at + 6)[0]
+    return room >> 5 in _ROOMS and target >> 5 in _TARGETS
 
 
 def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
@@ -183,6 +212,8 @@ def _wt201_v2_record(frame: bytes, at: int) -> dict[str, Any]:
 
 # The shortest first: that one fits with more headers where they belong, so another does by chance at most.
 _AIR_RECORDS = tuple(_Record(length, _air_record) for length in (7, 8, 9, 11, 13, 16, 18, 20, 22))
+_RECORDS_ALONE = (_Record(8, _wt201_record, _is_wt201_record),)
+_PROBES_RECORDS = (_Record(9, _probes_record),)
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
 
@@ -218,7 +249,10 @@ class MilesightFrames:
             return None
         for record in _records_of(live, model):
             rest, end = walk(frame, record.length_of, at)
-            if end == len(frame):
+            if end == len(frame) and (
+                record.fits is None
+                or all(record.fits(frame, at) for key, at in zip(*rest, strict=True) if key in _RECORDS)
+            ):
                 whole = Layout(live.headers + rest.headers, live.values + rest.values)
                 return _read(frame, whole, record, model)
         return None
@@ -248,11 +282,13 @@ def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
     """What records can look like, from the model or from what stands before them."""
     if _LEAK_MODEL in model:
         return ()
+    if _PROBES_MODEL in model or not _PROBES.isdisjoint(live.headers):
+        return _PROBES_RECORDS
     if "wt2" in model or not _THERMOSTAT.isdisjoint(live.headers):
         return _THERMOSTAT_RECORDS
     if any(series in model for series in _AIR_MODELS) or not _AIR.isdisjoint(live.headers):
         return _AIR_RECORDS
-    return ()
+    return () if model or live.headers else _RECORDS_ALONE
 
 
 def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> dict[str, Any] | None:
@@ -278,12 +314,18 @@ def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> d
                     found["target_temperature"] = _tenths(frame, at + 1)
     if history:
         found["history"] = history
+    if _TARGET in layout.headers and _has_probes(layout.headers, model):
+        found = {_PROBE_NAMES.get(name, name): value for name, value in found.items()}
     return found
+
+
+def _has_probes(headers: tuple[int, ...], model: str) -> bool:
+    return _PROBES_MODEL in model or not _PROBES.isdisjoint(headers)
 
 
 def _is_of_another(headers: tuple[int, ...], model: str) -> bool:
     """Whether what would be a set-point may be the second probe of a device that is no thermostat."""
-    if _TARGET not in headers or any(series in model for series in _THERMOSTAT_MODELS):
+    if _TARGET not in headers or any(series in model for series in _THERMOSTAT_MODELS) or _has_probes(headers, model):
         return False
     seen = frozenset(headers)
     return seen.isdisjoint(_THERMOSTAT) or not seen.isdisjoint(_NO_THERMOSTAT)

@@ -128,6 +128,37 @@ def test_what_may_be_another_device_is_not_guessed() -> None:
     assert frame(f"20ce{TS}d200640100", "em300-th") == {"history": [{"timestamp": TS_S, "temperature": 21.0}]}
 
 
+def test_what_a_frame_is_of_beyond_doubt() -> None:
+    room, target = (1000 + 245) << 5 | 1 << 4, (1000 + 220) << 5 | 2
+    record = f"20ce{TS}{room.to_bytes(2, 'little').hex()}{target.to_bytes(2, 'little').hex()}"
+    wanted = {
+        "timestamp": TS_S,
+        "system_status": "on",
+        "temperature": 24.5,
+        "temperature_control_mode": "cool",
+        "target_temperature": 22.0,
+    }
+    assert frame(record) == {"history": [wanted]}
+    assert frame(record + record) == {"history": [wanted, wanted]}
+    assert frame(record + f"20ce{TS}d2006401") is None  # one of them says 10.2 °C below -100
+    assert frame(record, "uc300") is None
+
+
+def test_two_probes() -> None:
+    both = {"temperature_chn1": 21.4, "temperature_chn2": 22.0}
+    assert frame("0367d600 0467dc00", "ts302") == both
+    assert frame("0367d600 0467d700 8467dc0001") == both
+    assert frame("0367d600 040001", "ts302") == {"temperature": 21.4}
+    assert frame("030001 94d7dc00820002") == {"temperature_chn2": 22.0}
+    assert frame(f"20ce{TS}44d600dc00 20ce{TS}54d600dc00 20ce{TS}40d6000000", "ts302") == {
+        "history": [
+            {"timestamp": TS_S, **both},
+            {"timestamp": TS_S, "temperature_chn2": 22.0},
+            {"timestamp": TS_S, "temperature_chn1": 21.4},
+        ]
+    }
+
+
 def test_records_of_the_past_by_model() -> None:
     for length, model in ((7, "am102"), (8, "em300-th"), (9, "am103"), (16, "am307"), (20, "am308"), (22, "am319")):
         record = f"20ce{TS}d200" + "01" * (length - 6)
