@@ -46,6 +46,8 @@ _NO_TEMPERATURE = frozenset(
 )
 """What sensors that are not there report: DS18B20 without a probe, integers with all bits set, at usual scales."""
 _TEMPERATURES = frozenset({"room_c", "setpoint_c"})
+_ALL_BITS = frozenset(4294967295.0 * scale for scale in (1.0, 0.1, 0.01, 0.001, 0.0001))
+"""Registers that were not read, at usual scales. `unmeasured` judges values; this, what is to be added up."""
 _new = tuple.__new__
 """Makes a named tuple at a third of its own constructor's price."""
 _MAX_PARTS = 16
@@ -166,6 +168,9 @@ class Found:
     ) -> None:
         if not all(map(math.isfinite, parts.values())):  # judged with the others, and not remembered
             self.add(source_id, quantity, math.nan, ts_ms, name)
+            return
+        if not _ALL_BITS.isdisjoint(parts.values()):
+            self.ignore("no_value")
             return
         key = f"parts/{quantity}/{source_id}"
         # [value, ts_ms] by part. Messages with all parts are written down when one has changed: so not each of them is.
