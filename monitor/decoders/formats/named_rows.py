@@ -26,9 +26,9 @@ _GATEWAY_KEYS = (
 )  # fmt: skip
 _DEVICE_KEYS = (
     "devId", "dev_id", "deviceId", "device_id", "devName", "dev_name", "deviceName", "device_name", "device", "dev",
-    "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter",
+    "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter", "server_name",
 )  # fmt: skip
-_SLAVE_KEYS = ("slaveId", "slave_id", "slaveid", "slave", "sid", "unit_id", "unitId")
+_SLAVE_KEYS = ("slaveId", "slave_id", "slaveid", "slave", "sid", "unit_id", "unitId", "server_id")
 """Of a number that is unique at its gateway only."""
 _NAME_KEYS = (
     "name", "tag", "tagName", "tag_name", "varName", "var_name", "var", "pointName", "point", "identifier", "key",

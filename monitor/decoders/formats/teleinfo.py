@@ -60,6 +60,8 @@ _OTHER_TOPICS = {
     "availability": "status",
 }
 """Last level of a topic → why it holds no reading."""
+_FRAME_TOPICS = frozenset({"SENSOR", "RESULT"})
+"""Last level of Tasmota's topics, which is no label: `tele/<name>/SENSOR`."""
 _LABELS = frozenset({*_FAMILY_OF, *_TOTALS, *_IDS, "DATE"})
 
 _SAFE = 10**12
@@ -108,7 +110,7 @@ class Teleinfo:
         frame = body.get("TIC", body) if isinstance(body, dict) else None
         if not isinstance(frame, dict):
             raise UnreadableError("expected an object with the labels of a frame")
-        self._read_frame(frame, last or base, message, found)
+        self._read_frame(frame, base if last in _FRAME_TOPICS else last or base, message, found)
 
     def _read_usual(self, message: Message, found: Found) -> bool:
         """A whole frame of a usual contract, without the detours of `_read_frame`; False: it is something else."""
@@ -145,7 +147,13 @@ class Teleinfo:
         place = self._places.get(topic)
         if place is None:
             base, _, last = topic.rpartition("/")
-            is_label = base and last[:1].isalpha() and last.isupper() and len(last) <= _LONGEST_LABEL
+            is_label = (
+                base
+                and last not in _FRAME_TOPICS
+                and last[:1].isalpha()
+                and last.isupper()
+                and len(last) <= _LONGEST_LABEL
+            )
             place = base, last, last if is_label else ""
             if len(topic) <= _LONGEST_TOPIC:
                 if len(self._places) >= _CACHED_TOPICS:
