@@ -20,6 +20,7 @@ from monitor.decoders.formats.lorawan import LorawanReader
 from monitor.decoders.formats.lorawan_uplinks import device_id
 from monitor.decoders.formats.plain_values import PlainValues, as_id
 from monitor.decoders.formats.things_stack import ThingsStack
+from monitor.decoders.formats.topics import is_command, is_order
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -127,6 +128,8 @@ class AwsAzure:
             self._azure.read_document(message, found, document, message.topic)
         elif is_of_points(document):
             self._points.read(message, found, [document], message.topic, ts_ms)
+        elif is_order(document) or is_command(message.topic):
+            found.ignore("command")
         else:
             self._plain.read_body(message, found, document, message.topic, ts_ms)
 

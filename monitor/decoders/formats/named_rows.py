@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, PlainValues, as_id, as_unit
+from monitor.decoders.formats.topics import is_order
 from monitor.decoders.options import Options
 from monitor.decoders.times import BadTimeError
 from monitor.decoders.values import Found
@@ -94,7 +95,7 @@ class NamedRows:
                     self._read_node(message, found, each, gateway, device, ts_ms, depth + 1)
             return
         plan = self._plan(node)
-        if node.get("dir") == "down" or node.get("down") == "down":
+        if node.get("dir") == "down" or node.get("down") == "down" or is_order(node):
             found.ignore("command")
             return
         if plan.gateway is not None:

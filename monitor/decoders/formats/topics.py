@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monitor.decoders.payloads import shown
 from monitor.decoders.values import UnreadableError
 
-__all__ = ["COMMAND_LEVELS", "Levels", "is_command", "levels_of"]
+__all__ = ["COMMAND_LEVELS", "Levels", "is_command", "is_order", "levels_of"]
 
 Levels = tuple[str, ...]
 
 _LONGEST = 400
 """[characters] of a topic. What is longer is nobody's device, and would fill the memory of those that are."""
-COMMAND_LEVELS = frozenset({"set", "command", "cmd", "cmnd", "commands", "control"})
+COMMAND_LEVELS = frozenset({"set", "command", "cmd", "cmnd", "commands", "control", "write", "desired"})
 """Last levels of topics to which people write: a wish, whatever the payload says."""
+_BEFORE_LAST = frozenset({"set", "command", "cmd", "cmnd", "commands"})
+"""`set/setpoint`, `command/ac-1`."""
+_ORDER_KEYS = frozenset({"cmd", "command", "method", "action", "op", "msgType", "msg_type", "type"})
+_LONGEST_ORDER = 40
+_ORDERS = frozenset({"set", "write", "command", "cmd", "down", "downlink"})
 
 
 def levels_of(topic: str) -> Levels:
@@ -29,4 +36,13 @@ def levels_of(topic: str) -> Levels:
 
 def is_command(topic: str) -> bool:
     """Whether people write to a topic."""
-    return topic[topic.rfind("/") + 1 :] in COMMAND_LEVELS or topic.startswith("cmnd/") or "/cmnd/" in topic
+    *_, before, last = ("", *topic.rsplit("/", 2))
+    return last in COMMAND_LEVELS or before in _BEFORE_LAST or topic.startswith("cmnd/") or "/cmnd/" in topic
+
+
+def is_order(body: dict[str, Any]) -> bool:
+    """Whether an object says of itself that somebody wants its values: `"method": "property.set"`."""
+    if _ORDER_KEYS.isdisjoint(body):
+        return False
+    said = [body[key] for key in _ORDER_KEYS if key in body]
+    return any(type(each) is str and each[-_LONGEST_ORDER:].rpartition(".")[2].lower() in _ORDERS for each in said)
