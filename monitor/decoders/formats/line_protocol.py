@@ -369,7 +369,7 @@ def _series(line: Line, unit: str | None) -> _Series:
     for tag in _UNIT_TAGS:
         unit = unit or tags.get(tag)
     unit = None if unit is None else unit[:_LONGEST]
-    return _Series(measurement, tags, unit, {}, is_command(tags.get("topic", "")), [])
+    return _Series(measurement, tags, unit, {}, is_command(tags.get("topic", "")[-_LONGEST:]), [])
 
 
 def _says_nothing(name: str) -> bool:

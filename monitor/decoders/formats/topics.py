@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from monitor.decoders.payloads import shown
@@ -18,6 +19,7 @@ COMMAND_LEVELS = frozenset({"set", "command", "cmd", "cmnd", "commands", "contro
 _BEFORE_LAST = frozenset({"set", "command", "cmd", "cmnd", "commands"})
 """`set/setpoint`, `command/ac-1`."""
 _ORDER_KEYS = frozenset({"cmd", "command", "method", "action", "op", "msgType", "msg_type", "type"})
+_CACHED_TOPICS = 4000
 _LONGEST_ORDER = 40
 _ORDERS = frozenset({"set", "write", "command", "cmd", "down", "downlink"})
 
@@ -34,6 +36,7 @@ def levels_of(topic: str) -> Levels:
     return tuple(topic.split("/"))
 
 
+@lru_cache(_CACHED_TOPICS)
 def is_command(topic: str) -> bool:
     """Whether people write to a topic."""
     *_, before, last = ("", *topic.rsplit("/", 2))
