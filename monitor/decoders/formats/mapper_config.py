@@ -36,7 +36,7 @@ _KEYS = (
     *("separator", "columns", "header", "decimal"),
 )
 _PAYLOADS = ("json", "csv", "value")
-_COMMANDS = ("set", "get", "cmd", "command", "cmnd")
+_COMMANDS = ("set", "get", "cmd", "command", "commands", "cmnd", "control", "write", "desired")
 _DECIMALS = (".", ",")
 
 
