@@ -29,6 +29,8 @@ _MAX_PENDING = 1_000
 _MAX_ROWS = 20_000
 _ASK_AGAIN_MS = 60_000
 _ASK_AGAIN_AT_MOST_MS = 3_600_000
+_WITHDRAWN = ["withdrawn", None, None]
+"""The session of a table that is no more."""
 
 
 class Row(NamedTuple):
@@ -129,13 +131,16 @@ class Sessions:
         return stored is not None and bool(stored[1] == stamp)
 
     def withdraw(self, node: str, device: str) -> None:
-        """A DDEATH."""
-        self._state.discard(f"table/{node}/{device}")
+        """A DDEATH. The time of the birth is kept: the broker may have kept that birth, and send it again."""
+        key = f"table/{node}/{device}"
+        stored = self._state.get(key)
+        if stored is not None and stored[0] != _WITHDRAWN:
+            self._state.put(key, [_WITHDRAWN, stored[1], []])
 
     def table(self, node: str, device: str) -> Any:
         """What the present birth of a node or device declared, as it is stored; None: there is none. See `rows`."""
         stored = self._state.get(f"table/{node}/{device}")
-        if stored is None:
+        if stored is None or stored[0] == _WITHDRAWN:
             return None
         session = self._state.get(f"session/{node}")
         of_birth, stamp, _ = stored

@@ -52,6 +52,7 @@ LONG_IDS, LONG_ID_CHARS = 500, 50_000
 MOST_CACHED_CHARS = 8_000_000
 NUMBER_IN_JSON = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?(?=\s*[,\]}])")
 DAY_MS = 86_400_000
+SPARKPLUG_NODE = re.compile(r"/[ND](?:BIRTH|DATA)/([^/]+)")
 LEARNS_ITS_ID = frozenset({"ac_controllers", "ams_han"})
 """Formats that tell a message under a better id once a later message has named it."""
 
@@ -252,8 +253,8 @@ def says_nothing_new(name: str, sequence: Sequence, count: int) -> None:
     to wait for another one, and may speak when it comes again. Of a local time that comes twice nobody can tell. A sum
     bears the name of the part that came, whichever it was: the reading is the same. Where the times of one quantity are
     more than a day apart a clock was wrong, and what came late is no longer told from what is new. Of births of one
-    time that differ, nobody can tell later which of them a value under an alias was sent by, nor of one without a time
-    whether it is the same one again."""
+    time that differ, nobody can tell later which of them a value under an alias was sent by, nor where a node's clock
+    went back, nor of one without a time or a number whether it comes again."""
     if name == "sparkplug_b" and births_are_unclear(sequence):
         return
     reader = Reader(name, sequence.options)
@@ -278,18 +279,27 @@ def says_nothing_new(name: str, sequence: Sequence, count: int) -> None:
 
 
 def births_are_unclear(sequence: Sequence) -> bool:
-    """Whether births of one node or device at one time are not the same, or one has no time."""
+    """Whether births of one node or device at one time are not the same, one is older than what its node said before,
+    or one has no time or no number."""
     births: dict[tuple[str, int], bytes] = {}
+    latest: dict[str, int] = {}
     for each in sequence.messages:
-        if "BIRTH" in each.topic:
-            try:
-                stamp = sparkplug_payload.read(each.payload).timestamp
-            except UnreadableError:
-                continue
-            if not isinstance(stamp, int) or stamp <= 0:
-                return True
-            if births.setdefault((each.topic, stamp), each.payload) != each.payload:
-                return True
+        try:
+            payload = sparkplug_payload.read(each.payload)
+        except UnreadableError:
+            continue
+        stamp = payload.timestamp
+        node = "".join(SPARKPLUG_NODE.findall(each.topic))
+        is_dated = isinstance(stamp, int) and stamp > 0
+        if "BIRTH" in each.topic and (
+            not is_dated
+            or payload.seq is None
+            or stamp < latest.get(node, 0)
+            or births.setdefault((each.topic, stamp), each.payload) != each.payload
+        ):
+            return True
+        if is_dated:
+            latest[node] = max(stamp, latest.get(node, 0))
     return False
 
 

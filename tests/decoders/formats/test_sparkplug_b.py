@@ -217,19 +217,20 @@ def test_births_that_come_again_do_not_declare_what_waits_since_a_loss(retain: b
 
 
 @pytest.mark.parametrize("kind", [NODE, DEVICE])
-def test_births_that_come_again_do_not_declare_what_waits_since_a_death(kind: str) -> None:
+@pytest.mark.parametrize("retain", [False, True])
+def test_births_that_come_again_do_not_declare_what_waits_since_a_death(kind: str, *, retain: bool) -> None:
     reader = Reader()
     messages = [
-        (NODE.format("BIRTH"), birth(250)),
-        (DEVICE.format("BIRTH"), birth(251)),
-        (kind.format("DEATH"), payload({"name": "bdSeq", "long_value": 1}, seq=252, timestamp=NOW_MS)),
-        (kind.format("DATA"), data(254, value=7.5)),  # 253 is lost: another birth may be it
+        (NODE.format("BIRTH"), birth(250), retain),
+        (DEVICE.format("BIRTH"), birth(251), retain),
+        (kind.format("DEATH"), payload({"name": "bdSeq", "long_value": 1}, seq=252, timestamp=NOW_MS), False),
+        (kind.format("DATA"), data(254, value=7.5), False),  # 253 is lost: another birth may be it
     ]
-    found = [reader.read(*each) for each in messages]
+    found = [reader.read(topic, raw, retain=kept) for topic, raw, kept in messages]
     assert "waits_for_birth" in found[-1].ignored
     said = {value for each in found for value in each.values}
-    for each in messages:
-        assert set(reader.read(*each).values) <= said
+    for topic, raw, kept in messages:
+        assert set(reader.read(topic, raw, retain=kept).values) <= said
 
 
 def test_a_second_loss_in_one_millisecond_is_one_too() -> None:
