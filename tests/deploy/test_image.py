@@ -24,6 +24,8 @@ import pytest
 from tests.services.mosquitto import Mosquitto, Publisher
 from tests.services.process import free_port
 
+pytestmark = pytest.mark.own_kernels
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "container" / "Dockerfile"
 TEXT = DOCKERFILE.read_text().replace("\\\n", " ")
