@@ -29,6 +29,7 @@ def alert_rules() -> dict[str, dict[str, Any]]:
 
 
 def duration_s(text: str) -> float:
-    """`15s`, `2m`, `1h30m` in seconds; nothing else is written in these files."""
-    assert re.fullmatch(r"(\d+[smh])+", text), f"{text} is no duration"
-    return sum(int(number) * _UNIT_S[unit] for number, unit in re.findall(r"(\d+)([smh])", text))
+    """`15s`, `2m`, `1h` in seconds; nothing else is written in these files."""
+    found = re.fullmatch(r"(\d+)([smh])", text)
+    assert found, f"{text} is no duration"
+    return int(found[1]) * _UNIT_S[found[2]]
