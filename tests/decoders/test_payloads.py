@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from typing import Any
 
 import pytest
@@ -58,13 +57,12 @@ def test_nan_is_lost_without_its_neighbours() -> None:
         b"{}{}",
     ],
 )
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_what_is_no_json(payload: bytes) -> None:
-    began = time.perf_counter()
     with pytest.raises(UnreadableError) as caught:
         read_json(payload)
     assert caught.value.reason == "malformed"
     assert len(caught.value.detail) < 300
-    assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -138,11 +137,10 @@ def test_any_topic(name: str) -> None:
     ids=["lists", "objects", "digits", "long string", "blanks", "number", "many keys", "text"],
 )  # fmt: skip
 @pytest.mark.parametrize("name", list(TOPICS))
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_large_payloads_take_their_length_and_leave_little(name: str, payload: bytes) -> None:
     state = SourceState()
-    started = time.perf_counter()
     read(name, [(topic, payload) for topic in TOPICS[name]], state, anew=False)
-    assert time.perf_counter() - started < 10.0
     assert sum(len(each or b"") for each in state.changes().values()) < 10_000
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from monitor.decoders.formats.lenient_json import lenient_json
@@ -46,10 +44,9 @@ def test_other_encodings_are_not_guessed() -> None:
 
 
 @pytest.mark.parametrize("part", ['\\"', '"', ",  ", ", ", "//", "/", "\\", '"\\', "[", '{"a":'])
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_takes_no_longer_than_the_payload_is_long(part: str) -> None:
     payload = (part * (50_000 // len(part))).encode()
-    start = time.perf_counter()
     for lead in (b"", b'"', b"{,"):
         with pytest.raises(UnreadableError):
             lenient_json(lead + payload)
-    assert time.perf_counter() - start < 2

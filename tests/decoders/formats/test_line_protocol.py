@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import pytest
@@ -93,11 +92,9 @@ def test_many_bad_lines_are_counted() -> None:
         b"m " + b"=\\" * 300_000,
     ],
 )
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_time_is_bounded_by_length(payload: bytes) -> None:
-    begun = time.perf_counter()
-    found = found_in(payload)
-    assert time.perf_counter() - begun < 5.0
-    assert found.values == []
+    assert found_in(payload).values == []
 
 
 def test_any_bytes_are_read_or_refused() -> None:

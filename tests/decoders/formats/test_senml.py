@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import time
 from typing import Any
 
 import cbor2
@@ -80,12 +79,11 @@ def test_the_fast_path_the_slow_one_and_cbor_are_equal(monkeypatch: pytest.Monke
         b'[{"bn":true,"n":"power","u":"W","v":1}]',
     ],
 )
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_hostile_packs_end_in_time(payload: bytes) -> None:
-    begun = time.perf_counter()
     found: Found | None = None
     with contextlib.suppress(UnreadableError):
         found = found_in(payload)
-    assert time.perf_counter() - begun < 3.0
     assert found is None or not found.values or found.rejected or payload.startswith((b"\x81", b'[{"n":"\\ud8'))
 
 

@@ -7,7 +7,6 @@ import gzip
 import itertools
 import random
 import struct
-import time
 from typing import Any
 
 import pytest
@@ -302,14 +301,13 @@ def test_option_is_checked() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["BIRTH", "DATA", "DEATH"])
+@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_hostile_payloads_end_in_time(raw: bytes, kind: str) -> None:
     reader = Reader()
-    begun = time.perf_counter()
     for topic in (NODE.format(kind), DEVICE.format(kind), DEVICE.format(kind)):
         with contextlib.suppress(UnreadableError):
             reader.read(topic, raw)
     reader.state.changes()
-    assert time.perf_counter() - begun < 5.0
 
 
 def test_nested_templates_end() -> None:
