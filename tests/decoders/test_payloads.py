@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.decoders.payloads import read_json, shown, text_of, to_number
 from monitor.decoders.values import UnreadableError
+from tests.decoders.promises import processor_time_below
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,8 @@ def test_nan_is_lost_without_its_neighbours() -> None:
         b"{}{}",
     ],
 )
-@pytest.mark.timeout(60)  # a guard against minutes and hours, no measurement
 def test_what_is_no_json(payload: bytes) -> None:
-    with pytest.raises(UnreadableError) as caught:
+    with processor_time_below(5.0), pytest.raises(UnreadableError) as caught:
         read_json(payload)
     assert caught.value.reason == "malformed"
     assert len(caught.value.detail) < 300

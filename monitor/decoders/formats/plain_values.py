@@ -86,7 +86,7 @@ class _Plan(NamedTuple):
     id_key: str | None
     time_key: str | None
     has_outward: bool
-    """Names of power that flows out."""
+    """Whether some of it is power that flows out."""
 
 
 def as_id(raw: object) -> str | None:
