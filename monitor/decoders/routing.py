@@ -217,8 +217,8 @@ class SourceDecoder:
         unmapped: dict[str, dict[Measured, float]] = {}
         foreign: set[str] = set()
         for value in found.values:
-            source_id, quantity, measured, ts_ms, name = value
-            row = row_of(source, source_id, quantity, name)
+            source_id, quantity, measured, ts_ms = value.source_id, value.quantity, value.value, value.ts_ms
+            row = row_of(source, source_id, quantity, value.name)
             if row >= 0:
                 if ts_ms is None:
                     ts_ms = arrived_ms

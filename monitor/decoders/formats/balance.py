@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from monitor.decoders.names import Names, words_of
 from monitor.decoders.values import Found, Value
 
@@ -59,7 +61,7 @@ def _take_net_power(values: list[Value], names: Names, usual: Callable[[str], st
             total.append(value)
     if not out or not (into or total):
         return values
-    return others + (total or [into[0]._replace(value=into[0].value + out[0].value)])
+    return others + (total or [replace(into[0], value=into[0].value + out[0].value)])
 
 
 def totals_beside_import(registers: tuple[str, ...]) -> frozenset[str]:

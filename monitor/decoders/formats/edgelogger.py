@@ -35,7 +35,6 @@ _POWER_FACTORS = {text: unit.factor for text, unit in UNITS.items() if unit.dime
 _ENERGY_FACTORS = {text: unit.factor for text, unit in UNITS.items() if unit.dimension in ("energy", "power")}
 """Unit → kWh in one of it; units of power among them: see above."""
 _CACHED_IDS = 5_000
-_new = tuple.__new__
 _NOT_READ = frozenset({"voltage", "current", "system"})
 
 
@@ -129,7 +128,7 @@ class EdgeLogger:
                 if factor is None:
                     _add(found, device, "power_kw", power.value.total, factor, last_ms, "power.active.total")
                 else:  # a number of JSON is none that `_add` has to look at
-                    add(_new(Value, (device, "power_kw", power.value.total * factor, last_ms, "power.active.total")))
+                    add(Value(device, "power_kw", power.value.total * factor, last_ms, "power.active.total"))
             if metrics.energy is not None:
                 energy = metrics.energy.active
                 factor = _ENERGY_FACTORS.get(energy.unit) or _factor(energy.unit, _ENERGY_FACTORS)
@@ -139,10 +138,10 @@ class EdgeLogger:
                     if reverse is not None:
                         _add(found, device, "export_register", reverse, factor, last_ms, "energy.active.reverse")
                     continue
-                add(_new(Value, (device, "register", forward * factor, last_ms, "energy.active.forward")))
+                add(Value(device, "register", forward * factor, last_ms, "energy.active.forward"))
                 if reverse is not None:
                     name = "energy.active.reverse"
-                    add(_new(Value, (device, "export_register", reverse * factor, last_ms, name)))
+                    add(Value(device, "export_register", reverse * factor, last_ms, name))
         return True
 
     def _are_ids(self, devices: set[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["Layout", "Layouts", "LengthOf", "walk"]
 
@@ -16,6 +16,10 @@ LengthOf = Callable[[int], int | None]
 """Header, its two bytes big-endian → length of the value behind it [bytes]; None or 0: not known."""
 
 _KEPT, _PER_LENGTH = 256, 4
+
+T = TypeVar("T")
+_Known = tuple[Callable[[bytes], tuple[int, ...]], tuple[int, ...], T]
+"""How the headers of a frame are found, what they have to be, and what was made of them."""
 
 
 class Layout(NamedTuple):
@@ -42,26 +46,30 @@ def walk(frame: bytes, length_of: LengthOf, at: int = 0) -> tuple[Layout, int]:
     return Layout(tuple(headers), tuple(values)), at if at == last + 2 else -1
 
 
-class Layouts:
-    """The layouts of one make's frames that have been met. Which ones are kept changes no result, only its price."""
+class Layouts(Generic[T]):
+    """What is made of the layouts of one make's frames that have been met. Which ones are kept changes no result, only
+    its price."""
 
-    def __init__(self, length_of: LengthOf, accepts: Callable[[Layout], bool] = lambda _: True) -> None:
+    def __init__(self, length_of: LengthOf, make: Callable[[Layout], T | None]) -> None:
+        """make: what frames with a layout are to be read by, None where that is no layout of theirs."""
         self._length_of = length_of
-        self._accepts = accepts
-        self._known: dict[int, list[tuple[Callable[[bytes], tuple[int, ...]], Layout]]] = {}
+        self._make = make
+        self._known: dict[int, list[_Known[T]]] = {}
 
-    def of(self, frame: bytes) -> Layout | None:
-        """The frame's layout, None if it has none or one that is not accepted."""
-        alike = self._known.get(len(frame), [])
-        for unpack, layout in alike:
-            if unpack(frame) == layout.headers:
-                return layout
+    def of(self, frame: bytes) -> T | None:
+        """What was made of the frame's layout, None if it has none, or none that is accepted."""
+        alike = self._known.get(len(frame), ())
+        for unpack, headers, made in alike:
+            if unpack(frame) == headers:
+                return made
         layout, end = walk(frame, self._length_of)
-        if end != len(frame) or not self._accepts(layout):
+        accepted = self._make(layout) if end == len(frame) else None
+        if accepted is None:
             return None
         if len(self._known) >= _KEPT:
             self._known.clear()
         starts = (*(at - 2 for at in layout.values[1:]), end)
         pattern = "".join(f"H{next_ - at}x" for at, next_ in zip(layout.values, starts, strict=True))
-        self._known[len(frame)] = [(struct.Struct(">" + pattern).unpack, layout), *alike[: _PER_LENGTH - 1]]
-        return layout
+        newest = (struct.Struct(">" + pattern).unpack, layout.headers, accepted)
+        self._known[len(frame)] = [newest, *alike[: _PER_LENGTH - 1]]
+        return accepted

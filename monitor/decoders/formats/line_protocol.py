@@ -68,7 +68,6 @@ _TARIFF_TAGS = "tariff", "tariff_id", "tariff_name", "rate"
 _LONGEST_TARIFF = 20
 _SCALES = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 """Precision → the factor and the divisor that make ms."""
-_new = tuple.__new__
 _LONGEST = 200
 """Characters of a name or an id that can be meant."""
 _CACHED = 5_000
@@ -219,7 +218,7 @@ class LineProtocol:
             if DIMENSIONS[quantity] == "temperature":
                 found.add(source_id, quantity, value, ts_ms, name)
             else:
-                found.values.append(_new(Value, (source_id, quantity, value, ts_ms, name)))
+                found.values.append(Value(source_id, quantity, value, ts_ms, name))
         return True
 
     def _read_line(self, line: Line, topic: str, found: Found) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from monitor.decoders.formats import yobiiq
 from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.lorawan_devices import Device, device_of
@@ -87,7 +89,7 @@ class LorawanReader:
         self.seen = SeenUplinks(state)
         self._names = Names(options)
         self._milesight = MilesightCodec(options, self._names)
-        self._milesight_frames = MilesightFrames()
+        self._milesight_frames = MilesightFrames(self._milesight)
         self._is_frame = self._milesight_frames.is_frame
         self._yobiiq_frames = YobiiqFrames()
         self._meanings: dict[str, Meaning | None] = {}
@@ -181,7 +183,7 @@ class LorawanReader:
             if value.name in self._options.fields or value.quantity not in _ELECTRIC:
                 kept.append(value)
             elif value.quantity == "register":
-                kept.append(value._replace(quantity="heat_kwh"))
+                kept.append(replace(value, quantity="heat_kwh"))
         found.values[start:] = kept
 
     def _take_dated(self, found: Found, start: int, ts_ms: int | None) -> None:
@@ -200,6 +202,8 @@ class LorawanReader:
                 found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
             return
         if is_milesight or port == _MILESIGHT_PORT:
+            if self._milesight_frames.read_plain(found, source_id, frame, ts_ms):
+                return
             codec = self._milesight_frames.codec_object(frame, model)
             if codec is not None:
                 if codec:
@@ -285,7 +289,7 @@ class LorawanReader:
             start = len(found.values)
             if not self._names.add(found, source_id, name, raw, ts_ms):
                 self._names.add(found, source_id, _usual(name), raw, ts_ms)
-                found.values[start:] = [value._replace(name=name) for value in found.values[start:]]
+                found.values[start:] = [replace(value, name=name) for value in found.values[start:]]
         elif not is_unit_known:
             unit = codec.get(name + "_unit") or codec.get(name + "Unit")
             self._names.add(found, source_id, name, raw, ts_ms, unit if isinstance(unit, str) else None)

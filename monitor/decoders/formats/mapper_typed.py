@@ -22,7 +22,6 @@ from monitor.decoders.values import Found, Value
 
 __all__ = ["Direct", "Layout", "Place", "Typed", "layout_of"]
 
-_new = tuple.__new__
 
 
 class Place(NamedTuple):
@@ -173,7 +172,7 @@ class Typed:
                     (kind := type(raw)) is float or (kind is int and -EXACT_BELOW < raw < EXACT_BELOW)
                 ):
                     quantity, factor, shift, name = plain
-                    add(_new(Value, (source_id, quantity, raw * factor + shift, ts_ms, name)))
+                    add(Value(source_id, quantity, raw * factor + shift, ts_ms, name))
                     has_any = True
                 elif read(found, source_id, (raw,), ts_ms, None):
                     has_any = True

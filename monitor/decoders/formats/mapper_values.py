@@ -30,7 +30,6 @@ Read = Callable[[Found, str, Trail, "int | None", Any], bool]
 """found, source_id, trail, ts_ms, topic → whether something stood there, be it good or bad."""
 Label = Callable[[Trail, Any], Any]
 """trail, topic → text out of the message, or ABSENT."""
-_new = tuple.__new__
 EXACT_BELOW = 10**18
 """Whole numbers below it are taken as they are."""
 _LONGEST_NAME = 120
@@ -186,7 +185,7 @@ def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
             if is_degrees:  # some say that there is none: `Found.add` knows; others without its call, 15.8 to 14.9 µs
                 found.add(source_id, quantity, value, ts_ms, plain_name)
             else:
-                found.values.append(_new(Value, (source_id, quantity, value, ts_ms, plain_name)))
+                found.values.append(Value(source_id, quantity, value, ts_ms, plain_name))
             return True
         return raw is not ABSENT and read(found, source_id, trail, ts_ms, topic)
 

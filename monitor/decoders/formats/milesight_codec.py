@@ -24,7 +24,7 @@ from monitor.decoders.times import BadTimeError, epoch_ms, iso_ms
 from monitor.decoders.values import Found, Measured, Value
 from monitor.decoders.words import mode_number, switch_value
 
-__all__ = ["NEEDS_UNIT", "MilesightCodec", "Plan", "time_ms"]
+__all__ = ["DEGREES", "NEEDS_UNIT", "MilesightCodec", "Plan", "time_ms"]
 
 
 class _Meaning(NamedTuple):
@@ -49,9 +49,8 @@ _MEANINGS: dict[str, _Meaning] = {
 _UNSEEN = _Meaning("on", 0.0)
 """Not looked up yet."""
 _LONGEST_NAME, _CACHED = 120, 10_000
-_DEGREES = frozenset({"room_c", "setpoint_c"})
+DEGREES = frozenset({"room_c", "setpoint_c"})
 """Values that may say that there is none: `Found.add` knows. Others are put into it without its call."""
-_new = tuple.__new__
 _EXACT = 1 << 53
 """Whole numbers below are exact as floats."""
 NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in {_REGISTER, _POWER})
@@ -94,8 +93,9 @@ def time_ms(record: Mapping[Any, Any]) -> int | None:
 class Plan(NamedTuple):
     """What an object with certain keys holds."""
 
-    readings: tuple[tuple[str, Measured | None, float], ...]
-    """Key, quantity and factor of the members that are of use; factor 0: no number."""
+    readings: tuple[tuple[str, Measured, float, bool], ...]
+    """Key, quantity and factor of the members that are of use, and whether they are in degrees; factor 0: a switch, or
+    what has to be looked at closer."""
     others: tuple[str, ...]
     """Members that are of use only where they are an object or a list."""
 
@@ -134,32 +134,43 @@ class MilesightCodec:
                 self._read(found, source_id, codec, ts_ms, model, "", is_outside=True)
                 return
         add = found.values.append
-        for key, quantity, factor in readings:
+        for key, quantity, factor, is_degrees in readings:
             raw = codec[key]
             kind = type(raw)
-            if factor and ((kind is float and raw == raw) or (kind is int and -_EXACT < raw < _EXACT)):
-                if quantity in _DEGREES:
+            if factor and (kind is float or kind is int) and -_EXACT < raw < _EXACT:
+                if is_degrees:
                     found.add(source_id, quantity, raw * factor, ts_ms, key)
                 else:
-                    add(_new(Value, (source_id, quantity, raw * factor, ts_ms, key)))
+                    add(Value(source_id, quantity, raw * factor, ts_ms, key))
             elif raw == "on" and quantity == "on":
-                add(_new(Value, (source_id, "on", 1.0, ts_ms, key)))
+                add(Value(source_id, "on", 1.0, ts_ms, key))
             else:
                 self._read_member(found, source_id, codec, key, raw, ts_ms, model, "", is_outside=True)
 
+    def plain(self, name: str, words: tuple[str, ...]) -> tuple[Measured, float, tuple[float, ...]] | None:
+        """Quantity, factor of a number and values of these words of a member whose name says all, None of others."""
+        meaning = self._meanings.get(name)
+        if meaning is None:
+            return None
+        values = {"on": {"on": 1.0, "off": 0.0}, "mode": self._words}.get(meaning.quantity, {})
+        if not values.keys() >= set(words):
+            return None
+        return meaning.quantity, meaning.factor, tuple(values[word] for word in words)
+
     def plan(self, keys: tuple[str, ...]) -> Plan:
         """What is of use in an object with these keys; it depends on nothing else."""
-        readings: list[tuple[str, Measured | None, float]] = []
+        readings: list[tuple[str, Measured, float, bool]] = []
         others = []
         for key in keys:
             meaning = self._meanings.get(key)
             if meaning is None and self._is_other_reading(key):
-                readings.append((key, None, 0.0))
+                readings.append((key, "mode", 0.0, False))
             elif meaning is None or (key == "state" and not any(name in keys for name in _SOCKET)):
                 others.append(key)
             else:
                 has_number = meaning.quantity not in ("on", "mode")
-                readings.append((key, meaning.quantity, meaning.factor if has_number else 0.0))
+                is_degrees = meaning.quantity in DEGREES
+                readings.append((key, meaning.quantity, meaning.factor if has_number else 0.0, is_degrees))
         return Plan(tuple(readings), tuple(others))
 
     def _read(

@@ -19,12 +19,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.frame_layouts import Layout, Layouts, walk
+from monitor.decoders.formats.milesight_codec import DEGREES, MilesightCodec
+from monitor.decoders.values import Found, Measured, Value
 
 __all__ = ["MilesightFrames"]
 
 _SHORTEST, _LONGEST = 3, 242
 """[bytes]; LoRaWAN carries no more."""
-_KEPT = 1000
 
 _TWO_BYTES = struct.Struct("<H").unpack_from
 _SIGNED = struct.Struct("<h").unpack_from
@@ -34,52 +35,63 @@ _MODES = ("heat", "em_heat", "cool", "auto")
 _ON_OFF = ("off", "on")
 
 
+class _Member(NamedTuple):
+    """A value that is one member of the codec's object. length: of it and what follows it [bytes]; code: its own bytes,
+    as `struct` calls them."""
+
+    length: int
+    name: str
+    code: str
+    divisor: int = 1
+    words: tuple[str, ...] = ()
+    """Where it stands for one, by its two low bits."""
+    may_be_none: bool = False
+    """Current transformers say that there is no probe, or that it cannot be read."""
+
+    def read(self, frame: bytes, at: int) -> float | str | None:
+        raw: int
+        (raw,) = struct.unpack_from("<" + self.code, frame, at)
+        if self.words:
+            return self.words[raw & 3]
+        if self.may_be_none and raw in _NO_PROBE:
+            return None
+        return raw if self.divisor == 1 else raw / self.divisor
+
+
+_NO_PROBE = (-1, -3)
+
+
 def _tenths(frame: bytes, at: int) -> float:
     return int(_SIGNED(frame, at)[0]) / 10
-
-
-def _probe(frame: bytes, at: int) -> float | None:
-    # Current transformers say that there is no probe, or that it cannot be read.
-    return None if frame[at : at + 2] in (b"\xff\xff", b"\xfd\xff") else _tenths(frame, at)
 
 
 def _count(frame: bytes, at: int) -> int:
     return int(_FOUR_BYTES(frame, at)[0])
 
 
-def _hundredths(frame: bytes, at: int) -> float:
-    return int(_FOUR_BYTES(frame, at)[0]) / 100
-
-
-def _mode(frame: bytes, at: int) -> str:
-    return _MODES[frame[at] & 3]
-
-
-def _on_off(frame: bytes, at: int) -> str:
-    return _ON_OFF[frame[at] & 1]
-
-
-_VALUES: dict[int, tuple[int, str, Callable[[bytes, int], Any]]] = {
-    0x0367: (2, "temperature", _tenths),
-    0x8367: (3, "temperature", _tenths),
-    0x83D7: (5, "temperature", _tenths),
-    0x9367: (5, "temperature", _tenths),
-    0x93D7: (5, "temperature", _tenths),
-    0x8467: (3, "temperature_chn2", _tenths),
-    0x94D7: (5, "temperature_chn2", _tenths),
-    0x0967: (2, "temperature", _probe),
-    0x8967: (3, "temperature", _probe),
-    0x0467: (2, "target_temperature", _tenths),
-    0x05E7: (1, "temperature_control_mode", _mode),
-    0x088E: (1, "system_status", _on_off),
-    0x0480: (4, "active_power", _count),
-    0x0683: (4, "power_consumption", _count),
-    0x0870: (1, "socket_status", _on_off),
-    0x1063: (4, "ch1_sumkwh", _hundredths),
-    0x1163: (4, "ch2_sumkwh", _hundredths),
-    0x1263: (4, "ch3_sumkwh", _hundredths),
+_TEMPERATURE, _SECOND = _Member(2, "temperature", "h", 10), _Member(3, "temperature_chn2", "h", 10)
+_PROBE = _TEMPERATURE._replace(may_be_none=True)
+_MEMBERS: dict[int, _Member] = {
+    0x0367: _TEMPERATURE,
+    0x8367: _TEMPERATURE._replace(length=3),
+    0x83D7: _TEMPERATURE._replace(length=5),
+    0x9367: _TEMPERATURE._replace(length=5),
+    0x93D7: _TEMPERATURE._replace(length=5),
+    0x8467: _SECOND,
+    0x94D7: _SECOND._replace(length=5),
+    0x0967: _PROBE,
+    0x8967: _PROBE._replace(length=3),
+    0x0467: _Member(2, "target_temperature", "h", 10),
+    0x05E7: _Member(1, "temperature_control_mode", "B", words=_MODES),
+    0x088E: _Member(1, "system_status", "B", words=_ON_OFF * 2),
+    0x0480: _Member(4, "active_power", "I"),
+    0x0683: _Member(4, "power_consumption", "I"),
+    0x0870: _Member(1, "socket_status", "B", words=_ON_OFF * 2),
+    0x1063: _Member(4, "ch1_sumkwh", "I", 100),
+    0x1163: _Member(4, "ch2_sumkwh", "I", 100),
+    0x1263: _Member(4, "ch3_sumkwh", "I", 100),
 }
-"""Channel and type → length of the value [bytes], its name in the codec, how to read it."""
+"""By channel and type."""
 
 _SWITCHES = {0x0829: 1, 0xFF29: 1}
 _SWITCH_COUNT = {"ws501": 1, "ws502": 2, "ws503": 3}
@@ -123,7 +135,7 @@ _LENGTHS: dict[int, int] = {
     **_PASSED,
     **_SWITCHES,
     _SWITCHES_8: 2,
-    **{key: length for key, (length, _, _) in _VALUES.items()},
+    **{key: member.length for key, member in _MEMBERS.items()},
 }
 _length = _LENGTHS.get
 
@@ -217,17 +229,39 @@ _PROBES_RECORDS = (_Record(9, _probes_record),)
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
 
-_Readings = tuple[tuple[str, Callable[[bytes, int], Any], int], ...]
-"""Name of each reading in a layout, how it is read and where it starts."""
+class _Plain(NamedTuple):
+    """A layout whose values are readings each by itself, whatever the device."""
+
+    unpack: Callable[[bytes], tuple[int, ...]]
+    """The values, in the order of `readings`."""
+    readings: tuple[tuple[str, Measured, int, float, tuple[float, ...], bool], ...]
+    """Name, quantity, divisor and factor of a number or values of words, and whether it is in degrees."""
 
 
 class MilesightFrames:
-    """Reads frames; what it keeps are layouts."""
+    """Reads frames for one source; what it keeps are layouts."""
 
-    def __init__(self) -> None:
-        self._layouts = Layouts(_length)
-        self._readings: dict[tuple[int, ...], _Readings | None] = {}
-        """By a layout's headers."""
+    def __init__(self, codec: MilesightCodec) -> None:
+        """codec: says what names mean."""
+        self._codec = codec
+        self._layouts = Layouts(_length, self._made_of)
+
+    def read_plain(self, found: Found, source_id: str, frame: bytes, ts_ms: int | None) -> bool:
+        """Put the readings of a frame into `found` as `codec_object` and the codec would, at half their price; false
+        where it takes them."""
+        made = self._layouts.of(frame) if _SHORTEST <= len(frame) <= _LONGEST else None
+        if made is None or (plain := made[1]) is None:
+            return False
+        add = found.values.append
+        for (name, quantity, divisor, factor, words, is_degrees), raw in zip(
+            plain.readings, plain.unpack(frame), strict=True
+        ):
+            value = words[raw & 3] if words else raw / divisor * factor
+            if is_degrees:
+                found.add(source_id, quantity, value, ts_ms, name)
+            else:
+                add(Value(source_id, quantity, value, ts_ms, name))
+        return True
 
     def codec_object(self, frame: bytes, model: str = "") -> dict[str, Any] | None:
         """What Milesight's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, or
@@ -235,13 +269,9 @@ class MilesightFrames:
         known."""
         if len(frame) < _SHORTEST or len(frame) > _LONGEST:
             return None
-        layout = self._layouts.of(frame)
-        if layout is not None:
-            headers = layout.headers
-            readings = self._readings[headers] if headers in self._readings else self._readings_of(layout)
-            if readings is None:
-                return _read(frame, layout, None, model)
-            return {name: read(frame, at) for name, read, at in readings}
+        made = self._layouts.of(frame)
+        if made is not None:
+            return _read(frame, made[0], None, model)
         if b"\xce" not in frame:  # the type of records
             return None
         live, at = walk(frame, _length)
@@ -261,21 +291,36 @@ class MilesightFrames:
         """Whether `codec_object` makes an object of a frame, at a third of its price."""
         if not _SHORTEST <= len(frame) <= _LONGEST:
             return False
-        layout = self._layouts.of(frame)
-        if layout is None:
+        made = self._layouts.of(frame)
+        if made is None:
             return b"\xce" in frame and self.codec_object(frame, model) is not None
-        return _TARGET not in layout.headers or not _is_of_another(layout.headers, model)
+        headers = made[0].headers
+        return _TARGET not in headers or not _is_of_another(headers, model)
 
-    def _readings_of(self, layout: Layout) -> _Readings | None:
-        if len(self._readings) >= _KEPT:
-            self._readings.clear()
-        if _TARGET in layout.headers or not _FURTHER.isdisjoint(layout.headers):
-            readings = None
-        else:
-            known = [(_VALUES[key], at) for key, at in zip(*layout, strict=True) if key in _VALUES]
-            readings = tuple((name, read, at) for (_, name, read), at in known)
-        self._readings[layout.headers] = readings
-        return readings
+    def _made_of(self, layout: Layout) -> tuple[Layout, _Plain | None]:
+        headers, starts = layout
+        if _TARGET in headers or not _FURTHER.isdisjoint(headers):
+            return layout, None
+        members = [(_MEMBERS[key], at) for key, at in zip(headers, starts, strict=True) if key in _MEMBERS]
+        readings = []
+        for member, _ in members:
+            reading = None if member.may_be_none else self._codec.plain(member.name, member.words)
+            if reading is None:
+                return layout, None
+            quantity, factor, words = reading
+            readings.append((member.name, quantity, member.divisor, factor, words, quantity in DEGREES))
+        if not readings or len({name for name, *_ in readings}) < len(readings):
+            return layout, None
+        return layout, _Plain(struct.Struct(_pattern(members)).unpack_from, tuple(readings))
+
+
+def _pattern(members: list[tuple[_Member, int]]) -> str:
+    """What `struct` reads these members by, from the frame's first byte on."""
+    pattern, end = "<", 0
+    for member, at in members:
+        pattern += f"{at - end}x{member.code}"
+        end = at + struct.calcsize("<" + member.code)
+    return pattern
 
 
 def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
@@ -297,9 +342,9 @@ def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> d
     if _is_of_another(layout.headers, model):
         return None
     for key, at in zip(layout.headers, layout.values, strict=True):
-        value = _VALUES.get(key)
-        if value is not None:
-            found[value[1]] = value[2](frame, at)
+        member = _MEMBERS.get(key)
+        if member is not None:
+            found[member.name] = member.read(frame, at)
         elif key in _FURTHER:
             if key in _RECORDS:
                 if record is not None:

@@ -144,7 +144,7 @@ class ObisJson:
             value = number * scale * factor + 0.0  # -0.0 is 0.0, as where an offset is added
             if is_each_whole:
                 if is_used:
-                    values.append(_new(Value, (source_id, meaning.quantity, value, ts_ms, name)))
+                    values.append(Value(source_id, meaning.quantity, value, ts_ms, name))
             elif is_used:
                 entries.append(_new(_Entry, (name, meaning, value, ts_ms)))
         if is_each_whole:

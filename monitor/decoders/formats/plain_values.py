@@ -50,7 +50,6 @@ _WRAPPERS = frozenset(
     {"values", "data", "payload", "telemetry", "metrics", "measurements", "readings", "fields", "params", "properties"}
 )
 """Objects that say nothing of what is in them: their members count as the outer object's own."""
-_new = tuple.__new__
 _DEEPEST = 4
 _EXACT = 1 << 53
 _CACHED_SHAPES = 500
@@ -192,7 +191,7 @@ class PlainValues:
                     if is_temperature:
                         found.add(source_id, plainly, raw * factor + offset, ts_ms, name)
                     else:  # without a call that asks nothing: four meters of ThingsBoard in 12 instead of 12.7 µs
-                        found.values.append(_new(Value, (source_id, plainly, raw * factor + offset, ts_ms, name)))
+                        found.values.append(Value(source_id, plainly, raw * factor + offset, ts_ms, name))
                     continue
             its_unit = unit
             if unit_key is not None:

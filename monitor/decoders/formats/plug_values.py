@@ -14,7 +14,6 @@ __all__ = ["TEMPERATURES", "add_number", "is_id", "keep_phases", "merged_sum", "
 _LONGEST_ID = 200
 TEMPERATURES = frozenset({"room_c", "setpoint_c"})
 """Quantities that `Found.add` looks at; others need not its call."""
-_new = tuple.__new__
 _NUMBERS = frozenset({int, float})
 _LARGEST = 1e12
 """[W, Wh] Integers beyond 64 bits cannot be kept."""
@@ -58,7 +57,7 @@ def add_number(
     if quantity in TEMPERATURES:
         found.add(source_id, quantity, number / divisor, ts_ms, name)
     else:
-        found.values.append(_new(Value, (source_id, quantity, number / divisor, ts_ms, name)))
+        found.values.append(Value(source_id, quantity, number / divisor, ts_ms, name))
 
 
 def keep_phases(state: SourceState, key: str, a: Any, b: Any, c: Any, ts_ms: int | None) -> None:

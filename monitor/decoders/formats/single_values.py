@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from msgspec.structs import replace
+
 from monitor.decoders.names import Meaning, Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -73,7 +75,7 @@ class SingleValues:
         before = len(found.values)
         self._names.add(found, source_id, key[0], raw, ts_ms, unit)
         if usual:
-            found.values[before:] = [value._replace(name=name) for value in found.values[before:]]
+            found.values[before:] = [replace(value, name=name) for value in found.values[before:]]
         return True
 
     def add_number(

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.sparkplug_metrics import Target, Targets
 from monitor.decoders.formats.sparkplug_payload import Metric, Payload, inside, number_of, read, rebirth_request
@@ -265,7 +267,7 @@ class SparkplugB:
         first = len(found.values)
         self._names.add(found, target.source_id, target.usual, raw, ts_ms, target.unit)
         for position in range(first, len(found.values)):
-            found.values[position] = found.values[position]._replace(name=target.name)
+            found.values[position] = replace(found.values[position], name=target.name)
 
     def _hold(self, place: _Place, waits: list[int | str], message: Message, found: Found) -> None:
         """Keep what cannot be read before a birth, and ask for it."""

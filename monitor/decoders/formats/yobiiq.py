@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from monitor.decoders.payloads import shown, to_number
 from monitor.decoders.times import BadTimeError, epoch_ms
 from monitor.decoders.units import Dimension, unit_of
@@ -92,7 +94,7 @@ def _add_net_power(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms
     found.values[start:] = []
     if len(powers) == len(names):
         net_kw = powers[0].value - sum(power.value for power in powers[1:])
-        found.values.append(powers[0]._replace(value=net_kw))
+        found.values.append(replace(powers[0], value=net_kw))
 
 
 def _bare(raw: Any) -> Any:

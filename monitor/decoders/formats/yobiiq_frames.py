@@ -55,8 +55,8 @@ class YobiiqFrames:
     """Reads frames; what it keeps are layouts."""
 
     def __init__(self) -> None:
-        self._layouts = Layouts(_length, _is_em4301)
-        self._em4302_layouts = Layouts(_em4302_length)
+        self._layouts = Layouts(_length, _em4301_layout)
+        self._em4302_layouts = Layouts(_em4302_length, lambda layout: layout)
 
     def codec_object(self, frame: bytes) -> dict[str, Any] | None:
         """What Yobiiq's codec makes of a frame, as far as it is a reading; None if this is no frame of theirs, to the
@@ -95,6 +95,7 @@ def _em4302_length(header: int) -> int | None:
     return _EM4302_LENGTHS.get(header & 0xFF) if header >> 8 == _EM4302_CHANNEL else None
 
 
-def _is_em4301(layout: Layout) -> bool:
+def _em4301_layout(layout: Layout) -> Layout | None:
     channels = [header >> 8 for header in layout.headers]
-    return channels == [_EM4301_CHANNEL] * len(channels) or all(a < b for a, b in pairwise(channels))
+    is_one = channels == [_EM4301_CHANNEL] * len(channels) or all(a < b for a, b in pairwise(channels))
+    return layout if is_one else None

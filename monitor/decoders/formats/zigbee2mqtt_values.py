@@ -31,7 +31,6 @@ from monitor.ingest.message import Message
 
 __all__ = ["VOLUMES", "Values"]
 
-_new = tuple.__new__
 _CACHED = 500
 _LONGEST_KEY = 60
 _MAX_CACHED_MEMBERS = 300
@@ -159,7 +158,7 @@ class Values:
             if quantity in TEMPERATURES:
                 found.add(source_id + suffix, quantity, number / divisor, ts_ms, key)
             else:  # without the call: 7.6 to 7.1 µs for a plug
-                found.values.append(_new(Value, (source_id + suffix, quantity, number / divisor, ts_ms, key)))
+                found.values.append(Value(source_id + suffix, quantity, number / divisor, ts_ms, key))
         for key in plan.volumes:
             self._add_volume(found, source_id, key, body[key], ts_ms, "m³" if plan.is_converted else None)
         for key in plan.tiers:

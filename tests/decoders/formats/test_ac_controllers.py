@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.formats.ac_controllers import AcControllers
@@ -74,7 +75,7 @@ def test_a_faikin_that_comes_again_bears_the_id_that_its_host_has_told_since() -
         reader.read(Message("state/hall", json.dumps(each).encode(), False, RECEIVED_MS, "main"), found)
     first, *others = [value for value in found.values if value.quantity == "register"]
     assert first.source_id == "hall"
-    assert others == [first._replace(source_id="A0B1C2")] * 2
+    assert others == [replace(first, source_id="A0B1C2")] * 2
 
 
 def test_a_unit_may_be_called_as_a_heat_pumps_group() -> None:

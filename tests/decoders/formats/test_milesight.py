@@ -32,7 +32,12 @@ def quantities(codec: dict[str, Any], model: str = "", options: Options | None =
 
 
 def frame(hex_: str, model: str = "") -> dict[str, Any] | None:
-    return MilesightFrames().codec_object(bytes.fromhex(hex_), model)
+    return new_frames().codec_object(bytes.fromhex(hex_), model)
+
+
+def new_frames(options: Options | None = None) -> MilesightFrames:
+    options = options or Options()
+    return MilesightFrames(MilesightCodec(options, Names(options)))
 
 
 @pytest.mark.parametrize(
@@ -111,10 +116,10 @@ def test_frames_of_each_series() -> None:
 
 def test_a_frame_that_does_not_fit_to_its_last_byte_is_none() -> None:
     whole = bytes.fromhex("03670201 0467a600 05e772 088e01 8367fb0009")
-    assert MilesightFrames().codec_object(whole)
+    assert new_frames().codec_object(whole)
     ends = {4, 8, 11, 14}
     for end in range(len(whole)):
-        assert (MilesightFrames().codec_object(whole[:end]) is None) == (end not in ends - {4, 8} and end != 4), end
+        assert (new_frames().codec_object(whole[:end]) is None) == (end not in ends - {4, 8} and end != 4), end
     assert frame("") is None
     assert frame("0367020155") is None
     assert frame("0367" + "00" * 300) is None
@@ -189,7 +194,7 @@ def test_layouts_that_are_known_change_nothing() -> None:
         "ff0b{:.2}",
         "77",
     ]
-    kept = MilesightFrames()
+    kept = new_frames()
     seen = 0
     for _ in range(3000):
         chosen = random.choices(pieces, weights=[9] * 8 + [1], k=random.randint(1, 5))
@@ -203,7 +208,7 @@ def test_layouts_that_are_known_change_nothing() -> None:
 
 def test_layouts_are_bounded() -> None:
     lengths = {1: 1, 2: 2}
-    layouts = Layouts(lengths.get)
+    layouts = Layouts(lengths.get, lambda layout: layout)
     assert layouts.of(b"\0\1\7\0\2\7\7") == walk(b"\0\1\7\0\2\7\7", lengths.get)[0]
     random = Random(1)
     for _ in range(2000):

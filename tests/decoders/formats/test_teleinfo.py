@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.decoders.formats.teleinfo import FAMILIES, Teleinfo
 from monitor.decoders.options import Options
@@ -67,8 +68,8 @@ def test_short_cut_is_the_long_way() -> None:
         reader.read(message(frame), short)
         reader._read_frame(frame, "021876004321", message(frame), long)
         assert (short.rejected, short.ignored) == (long.rejected, long.ignored), frame
-        assert [value._replace(value=0.0) for value in short.values] == [
-            value._replace(value=0.0) for value in long.values
+        assert [replace(value, value=0.0) for value in short.values] == [
+            replace(value, value=0.0) for value in long.values
         ], frame
         assert [value.value for value in short.values] == pytest.approx([value.value for value in long.values])
 
