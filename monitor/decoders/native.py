@@ -122,9 +122,9 @@ class NativeDecoder:
         gateway: list[int] = []
         looked_at = np.ones(len(messages), np.bool_)
         longest = self._limits.max_payload_bytes
-        for index, (topic, payload, _, _, _, _) in enumerate(messages):
+        for index, message in enumerate(messages):
+            topic, payload = message.topic, bytes(message.payload)
             levels = topic.rsplit("/", 2)
-            payload = bytes(payload)
             if len(payload) > longest:
                 if not bad.full(index, "payload_too_large"):
                     bad.add(index, "payload_too_large", f"{len(payload)} bytes, expected at most {longest}")

@@ -38,10 +38,10 @@ class Rejections:
         return True
 
     def add(self, message: int, reason: str, detail: str) -> None:
-        topic, payload, _, received_ms, _, _ = self._messages[message]
+        of = self._messages[message]
         if len(detail) > DETAIL_CHARS:
             detail = detail[: DETAIL_CHARS - 1] + "…"
-        self.rejects.append(Reject(topic, payload, reason, detail, received_ms))
+        self.rejects.append(Reject(of.topic, of.payload, reason, detail, of.received_ms))
 
     def finish(self) -> list[Reject]:
         for key, count in self._of.items():

@@ -67,6 +67,22 @@ class SourceState:
         """`put` of the value that `get` has just given, changed in place: at a third of its price."""
         self._changed[key] = None
 
+    def append(self, key: str, item: str | int, value: Any, most: int) -> bool:
+        """Add an item to the value under this key, a dict that keeps the last `most` items; False, and nothing is
+        changed but that it counts as used, where it has this item already or there is no such dict."""
+        values = self._values
+        known = values.pop(key, None)
+        if known is None:
+            return False
+        values[key] = known
+        if type(known) is not dict or item in known:
+            return False
+        known[item] = value
+        if len(known) > most:
+            del known[next(iter(known))]
+        self._changed[key] = None
+        return True
+
     def discard(self, key: str) -> None:
         if self._values.pop(key, None) is not None:
             self._changed[key] = None

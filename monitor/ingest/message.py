@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 __all__ = ["Message"]
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True):
     """One message as it arrived. Nothing of it is trusted yet."""
 
     topic: str

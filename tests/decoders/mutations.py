@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import cbor2
+from msgspec.structs import replace
 
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.options import Options
@@ -140,15 +141,15 @@ def mutated(name: str, random: Random) -> Sequence:
 def _message(name: str, message: Message, random: Random) -> Message:
     what = random.random()
     if what < 0.06:
-        return message._replace(retain=not message.retain)
+        return replace(message, retain=not message.retain)
     if what < 0.12:
-        return message._replace(
-            received_ms=message.received_ms + random.choice([-86_400_000, -1, 1000, 3_600_000, 1 << 40])
+        return replace(
+            message, received_ms=message.received_ms + random.choice([-86_400_000, -1, 1000, 3_600_000, 1 << 40])
         )
     if what < 0.2:
         topics = [message.topic + "/x", message.topic[:-1], *TOPICS.get(name, ()), *ODD_TOPICS]
-        return message._replace(topic=random.choice(topics))
-    return message._replace(payload=_payload(name, message.payload, random))
+        return replace(message, topic=random.choice(topics))
+    return replace(message, payload=_payload(name, message.payload, random))
 
 
 def _payload(name: str, payload: bytes, random: Random) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, decode_all
 from monitor.decoders.mapping import NOT_MONITORED, DeviceMap, nearest_decimal
@@ -225,7 +226,7 @@ def test_long_ids_and_topics_are_not_remembered() -> None:
 def test_two_sources_may_have_the_same_id() -> None:
     of = registry(meter("m1", source_id="1", gateway="tb"), meter("m2", source_id="1", gateway="tb2"))
     second = Source("tb2", "thingsboard_gateway", ("other",))
-    batch = [telemetry("1", energy_kwh=4), telemetry("1", energy_kwh=5)._replace(topic="other")]
+    batch = [telemetry("1", energy_kwh=4), replace(telemetry("1", energy_kwh=5), topic="other")]
     found = decoder(of, things(), second).decode(batch)
     assert [(row[1], row[3]) for row in rows(found, of)] == [("m1", 4.0), ("m2", 5.0)]
 
@@ -244,7 +245,7 @@ def test_an_unmapped_id_is_quarantined_once_a_period_and_noted() -> None:
     again = decode([telemetry("new", energy_kwh=6)])
     assert again.rejects == []
     assert again.memory.is_empty
-    later = decode([telemetry("new", energy_kwh=7)._replace(received_ms=NOW_MS + PERIOD_MS)])
+    later = decode([replace(telemetry("new", energy_kwh=7), received_ms=NOW_MS + PERIOD_MS)])
     assert [reject.reason for reject in later.rejects] == ["unknown_device"]
     assert dict(later.memory.unmapped[0].values) == {"register": 7.0}
 
@@ -257,7 +258,7 @@ def test_an_unmapped_id_is_quarantined_once_a_period_over_restarts_and_reloads(t
     for hour in range(0, 60, 3):  # restarted every three hours, reloaded within them
         sources = Sources([things()], Limits(), unmapped=UnmappedLog(memory.quarantined()))
         for at_h in (hour, hour + 1, hour + 2):
-            sent = telemetry("new", energy_kwh=4)._replace(received_ms=NOW_MS + at_h * hour_ms)
+            sent = replace(telemetry("new", energy_kwh=4), received_ms=NOW_MS + at_h * hour_ms)
             found = SourceDecoder(of, Limits(), sources).decode([sent])
             quarantined_h += [at_h] * len(found.rejects)
             memory.save(found.memory.state, [Unmapped(*each) for each in found.memory.unmapped])
@@ -270,7 +271,7 @@ def test_an_unmapped_id_is_quarantined_once_a_period_over_restarts_and_reloads(t
 def test_an_id_that_is_quarantined_is_noted_though_it_just_was() -> None:
     decode = decoder(registry(meter("m")), things()).decode
     for age_ms in (0, PERIOD_MS - 1, PERIOD_MS):
-        found = decode([telemetry("new", energy_kwh=4)._replace(received_ms=NOW_MS + age_ms)])
+        found = decode([replace(telemetry("new", energy_kwh=4), received_ms=NOW_MS + age_ms)])
     assert [each.quarantined_ms - NOW_MS for each in found.memory.unmapped] == [PERIOD_MS]
 
 
@@ -285,8 +286,8 @@ def test_an_unmapped_id_is_noted_with_all_values_of_gateways_that_send_them_one_
 
 def test_values_are_judged_like_native_ones() -> None:
     of = registry(meter("m"))
-    far = telemetry("m", energy_kwh=4)._replace(received_ms=NOW_MS - 601_000)
-    old = telemetry("m", energy_kwh=4)._replace(received_ms=NOW_MS + 401 * 86_400_000)
+    far = replace(telemetry("m", energy_kwh=4), received_ms=NOW_MS - 601_000)
+    old = replace(telemetry("m", energy_kwh=4), received_ms=NOW_MS + 401 * 86_400_000)
     found = decoder(of, things()).decode([far, old, telemetry("m", energy_kwh=1e999)])
     assert [reject.reason for reject in found.rejects] == ["bad_time", "bad_time", "bad_value"]
     assert len(found.columns) == 0
@@ -295,7 +296,7 @@ def test_values_are_judged_like_native_ones() -> None:
 def test_retained_without_a_time_is_no_reading() -> None:
     of = registry(meter("m"))
     kept = message("v1/gateway/telemetry", '{"m": [{"energy_kwh": 1}]}', retain=True)
-    found = decoder(of, things()).decode([kept, kept._replace(retain=False)])
+    found = decoder(of, things()).decode([kept, replace(kept, retain=False)])
     assert rows(found, of) == [(1, "m", "register", 1.0, 0)]
     assert found.ignored["retained_without_time"] == 1
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.decoders.formats.aws_shadow import Shadow, ShadowTopic, shadow_topic
 from monitor.decoders.formats.azure_iot import AzureIot, is_of_azure
@@ -101,7 +102,7 @@ class AwsAzure:
         except BadTimeError as error:
             found.reject(error.reason, error.detail)
             return
-        self._read(message._replace(topic=envelope.topic, payload=inner), found, ts_ms, depth + 1)
+        self._read(replace(message, topic=envelope.topic, payload=inner), found, ts_ms, depth + 1)
 
     def _read_document(self, message: Message, found: Found, document: Any, ts_ms: int | None) -> None:
         if type(document) is list:

@@ -11,8 +11,9 @@ its own. A mode counts where it is a word, since most LoRaWAN devices call some 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from monitor.decoders.formats import yobiiq
@@ -69,7 +70,7 @@ _PLAIN = frozenset(
 )
 
 
-class _Kind(NamedTuple):
+class _Kind(msgspec.Struct, frozen=True):
     """What the keys of a codec's object say."""
 
     is_yobiiq: bool
@@ -116,27 +117,24 @@ class LorawanReader:
         self, found: Found, device: Device, codec: object, data: object, port: object, ts_ms: int | None
     ) -> None:
         """`read` of a device that is known."""
-        source_id, model, is_milesight = device
-        if isinstance(codec, dict) and codec:
-            values, others = len(found.values), len(found.rejected) + len(found.ignored)
+        source_id = device.source_id
+        if type(codec) is dict and codec:
+            before, others = len(found.values), len(found.rejected) + len(found.ignored)
             self._has_parts = False
             keys = tuple(codec)
-            is_yobiiq, needs_unit, has_alias, plan = self._kinds.get(keys) or self._kind_of(keys)
-            if is_yobiiq:
+            kind = self._kinds.get(keys) or self._kind_of(keys)
+            if kind.is_yobiiq:
                 self._has_parts = True
                 yobiiq.read_codec_object(found, source_id, codec, ts_ms)
-            elif is_milesight or (
-                port == _MILESIGHT_PORT
-                and (not needs_unit or ((frame := frame_of(data)) is not None and self._is_frame(frame, model)))
-            ):
-                self._milesight.read(found, source_id, codec, ts_ms, model, plan)
-                if has_alias and len(found.values) == values:
+            elif device.is_milesight or (port == _MILESIGHT_PORT and self._is_milesight(kind, data, device.model)):
+                self._milesight.read(found, source_id, codec, ts_ms, device.model, kind.plan)
+                if kind.has_alias and len(found.values) == before:
                     self._read_usual(found, source_id, codec, ts_ms, "", depth=0)  # a device of another make
             else:
                 self._read_object(found, source_id, codec, ts_ms)
             if (
-                data
-                and len(found.values) == values
+                len(found.values) == before
+                and data
                 and not self._has_parts
                 and len(found.rejected) + len(found.ignored) == others
             ):
@@ -151,6 +149,10 @@ class LorawanReader:
             self._read_frame(found, device, data, port, ts_ms, is_alone=True)
         else:
             found.ignore("no_value")
+
+    def _is_milesight(self, kind: _Kind, data: object, model: str) -> bool:
+        """Whether an object on Milesight's port is of theirs; where names need it, their frame has to say so."""
+        return not kind.needs_unit or ((frame := frame_of(data)) is not None and self._is_frame(frame, model))
 
     def _read_object(self, found: Found, source_id: str, codec: dict[str, Any], ts_ms: int | None) -> None:
         start = len(found.values)
@@ -195,25 +197,25 @@ class LorawanReader:
     def _read_frame(
         self, found: Found, device: Device, data: object, port: object, ts_ms: int | None, *, is_alone: bool
     ) -> None:
-        source_id, model, is_milesight = device
+        source_id = device.source_id
         frame = frame_of(data)
         if frame is None:
             if is_alone:
                 found.reject("malformed", f"{source_id}: {shown(data)} is no frame in base64")
             return
-        if is_milesight or port == _MILESIGHT_PORT:
+        if device.is_milesight or port == _MILESIGHT_PORT:
             if self._milesight_frames.read_plain(found, source_id, frame, ts_ms):
                 return
-            codec = self._milesight_frames.codec_object(frame, model)
+            codec = self._milesight_frames.codec_object(frame, device.model)
             if codec is not None:
                 if codec:
                     keys = tuple(codec)
                     plan = (self._kinds.get(keys) or self._kind_of(keys)).plan
-                    self._milesight.read(found, source_id, codec, ts_ms, model, plan)
+                    self._milesight.read(found, source_id, codec, ts_ms, device.model, plan)
                 elif is_alone:
                     found.ignore("status")
                 return
-        if not is_milesight:
+        if not device.is_milesight:
             codec = self._yobiiq_frames.codec_object(frame)
             if codec is not None:
                 yobiiq.read_codec_object(found, source_id, codec, ts_ms)

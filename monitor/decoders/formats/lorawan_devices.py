@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from monitor.decoders.formats.lorawan_uplinks import device_id
 
@@ -19,7 +20,7 @@ _MILESIGHT_MODELS = (
 _LONGEST_NAME, _CACHED = 120, 10_000
 
 
-class Device(NamedTuple):
+class Device(msgspec.Struct, frozen=True, gc=False):
     """What a network server says of a device."""
 
     source_id: str

@@ -68,16 +68,13 @@ class SeenUplinks:
         key = "up/" + source_id
         if len(uplink) > _LONGEST_UPLINK or not uplink.isascii():
             uplink = hashlib.sha256(uplink.encode("utf-8", "surrogatepass")).hexdigest()
-        seen = self._state.get(key)
-        if type(seen) is not dict:  # the first one, or the list that earlier versions kept
-            seen = dict.fromkeys(seen or ())
-            self._state.put(key, seen)
+        if self._state.append(key, uplink, None, _REMEMBERED):
+            return False
+        seen = self._state.get(key) or ()
         if uplink in seen:
             return True
-        seen[uplink] = None
-        if len(seen) > _REMEMBERED:
-            del seen[next(iter(seen))]
-        self._state.put_back(key)
+        # The first one, or behind those of the list that earlier versions kept.
+        self._state.put(key, dict.fromkeys([*seen, uplink][-_REMEMBERED:]))
         return False
 
     def is_retransmitted(self, source_id: str, count: object, content: object, ts_ms: int) -> bool:
@@ -87,16 +84,9 @@ class SeenUplinks:
         what = count << 32 if isinstance(count, int) and 0 <= count < 1 << 32 else 0
         if isinstance(content, str):
             what |= zlib.crc32(content.encode() if content.isascii() else content.encode("utf-8", "backslashreplace"))
-        known = self._state.get(key)
-        if type(known) is not dict or what in known:
-            return self._is_retransmitted(key, _uplinks(known), what, ts_ms)
-        known[what] = ts_ms
-        if len(known) > _REMEMBERED:
-            del known[next(iter(known))]
-        self._state.put_back(key)
-        return False
-
-    def _is_retransmitted(self, key: str, uplinks: list[tuple[int, int]], what: int, ts_ms: int) -> bool:
+        if self._state.append(key, what, ts_ms, _REMEMBERED):
+            return False
+        uplinks = _uplinks(self._state.get(key))
         if any(each == what and abs(ts_ms - at_ms) <= _RETRANSMITTED_MS for each, at_ms in uplinks):
             return True
         uplinks = [*uplinks, (what, ts_ms)][-_REMEMBERED:]

@@ -23,7 +23,6 @@ from monitor.decoders.values import Found, Value
 __all__ = ["Direct", "Layout", "Place", "Typed", "layout_of"]
 
 
-
 class Place(NamedTuple):
     slot: int
     """Of the trail."""

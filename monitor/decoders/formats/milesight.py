@@ -27,7 +27,6 @@ _EUI_CHARS = 16
 _HEX = frozenset("0123456789abcdefABCDEF")
 _TIMES = ("time", "timestamp", "gatewayTime")
 _EARLIEST_MS = 946_684_800_000
-_new = tuple.__new__
 
 
 class Milesight:
@@ -44,7 +43,7 @@ class Milesight:
             found.ignore("command")
             return
         source_id = _id_of(body) or _id_of(body.get("LoRaObject")) or device_id(message.topic) or ""
-        device = _new(Device, (source_id, "milesight", True))
+        device = Device(source_id, "milesight", True)
         if isinstance(body.get("data"), str) and "fPort" in body:
             uplink = uplink_v3(body)
             read_v3(uplink, device, self._reader, found, message.received_ms)

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -51,8 +53,9 @@ _UNSEEN = _Meaning("on", 0.0)
 _LONGEST_NAME, _CACHED = 120, 10_000
 DEGREES = frozenset({"room_c", "setpoint_c"})
 """Values that may say that there is none: `Found.add` knows. Others are put into it without its call."""
-_EXACT = 1 << 53
-"""Whole numbers below are exact as floats."""
+_NESTED, _NUMBERS = frozenset({dict, list}), frozenset({int, float})
+_EXACT = float(1 << 53)
+"""Whole numbers below are exact as floats. To compare with this one costs less than with an int."""
 NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in {_REGISTER, _POWER})
 """Names that mean nothing with a device of another make."""
 _NO_ENERGY = frozenset({"electricity", "current", "total_current"})
@@ -90,7 +93,7 @@ def time_ms(record: Mapping[Any, Any]) -> int | None:
     return None
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True):
     """What an object with certain keys holds."""
 
     readings: tuple[tuple[str, Measured, float, bool], ...]
@@ -127,17 +130,14 @@ class MilesightCodec:
         self, found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None, model: str, plan: Plan
     ) -> None:
         """model: the device profile's name or the like, in lower case; plan: that of the object's keys."""
-        readings, others = plan
-        for key in others:
-            kind = type(codec[key])
-            if kind is dict or kind is list:
+        for key in plan.others:
+            if type(codec[key]) in _NESTED:
                 self._read(found, source_id, codec, ts_ms, model, "", is_outside=True)
                 return
         add = found.values.append
-        for key, quantity, factor, is_degrees in readings:
+        for key, quantity, factor, is_degrees in plan.readings:
             raw = codec[key]
-            kind = type(raw)
-            if factor and (kind is float or kind is int) and -_EXACT < raw < _EXACT:
+            if factor and type(raw) in _NUMBERS and -_EXACT < raw < _EXACT:
                 if is_degrees:
                     found.add(source_id, quantity, raw * factor, ts_ms, key)
                 else:

@@ -18,6 +18,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from monitor.decoders.formats.frame_layouts import Layout, Layouts, walk
 from monitor.decoders.formats.milesight_codec import DEGREES, MilesightCodec
 from monitor.decoders.values import Found, Measured, Value
@@ -229,7 +231,7 @@ _PROBES_RECORDS = (_Record(9, _probes_record),)
 _THERMOSTAT_RECORDS = (_Record(8, _wt201_record), _Record(13, _wt201_v2_record))
 
 
-class _Plain(NamedTuple):
+class _Plain(msgspec.Struct, frozen=True):
     """A layout whose values are readings each by itself, whatever the device."""
 
     unpack: Callable[[bytes], tuple[int, ...]]

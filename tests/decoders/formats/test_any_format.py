@@ -29,6 +29,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.decoders.formats import FORMATS, sparkplug_payload
 from monitor.decoders.options import Options
@@ -156,7 +157,7 @@ def test_numbers_of_any_size_can_be_remembered(name: str) -> None:
                     for before in sequence.messages[max(0, at - 2) : at]:
                         reader.read(before)
                     payload = each.payload[: match.start()] + other + each.payload[match.end() :]
-                    reader.read(each._replace(payload=payload))
+                    reader.read(replace(each, payload=payload))
                     reader.state.changes()
                     assert reader.state.evicted == 0, payload[:1000]
 
