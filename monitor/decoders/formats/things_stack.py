@@ -142,39 +142,43 @@ def _is_command(topic: str) -> bool:
 
 
 def _read(document: _Document, reader: LorawanReader, devices: Devices, found: Found, received_ms: int) -> None:
-    uplink = document.uplink_message
-    is_normalized = uplink is None and document.uplink_normalized is not None
-    if uplink is None:
-        uplink = document.uplink_normalized
+    is_normalized = document.uplink_message is None
+    uplink = document.uplink_normalized if is_normalized else document.uplink_message
     if uplink is None:
         found.ignore("other_event")
         return
     if document.simulated is True:
         found.ignore("simulated")
         return
-    device = _device(document.end_device_ids, uplink, devices)
+    device = _device(document.end_device_ids, uplink.version_ids, devices)
     source_id = device.source_id
-    ts_ms, once = _times(document, uplink, received_ms)
+    count, received_at = uplink.f_cnt, uplink.received_at
+    ts_ms: int | None
+    once: str
+    if type(received_at) is str and received_at:
+        ts_ms, once = iso_ms(received_at), received_at
+    else:
+        ts_ms, once = _other_times(document, uplink, received_ms)
     if not once:
         frame = uplink.frm_payload
-        repeated = reader.seen.is_retransmitted(source_id, uplink.f_cnt, frame, received_ms if ts_ms is None else ts_ms)
+        repeated = reader.seen.is_retransmitted(source_id, count, frame, received_ms if ts_ms is None else ts_ms)
     else:
-        count = uplink.f_cnt if isinstance(uplink.f_cnt, int) and 0 <= uplink.f_cnt < 1 << 32 else 0
+        count = count if isinstance(count, int) and 0 <= count < 1 << 32 else 0
         repeated = not is_normalized and reader.seen.is_repeated(source_id, f"{count} {once}")
     if repeated:
         found.ignore("duplicate")
         return
     codec = uplink.decoded_payload
-    if not isinstance(codec, dict | list) or not codec:
+    if not codec or (type(codec) is not dict and type(codec) is not list):
         normalized = uplink.normalized_payload
         codec = [normalized] if isinstance(normalized, dict) else normalized
     reader.read_of(found, device, codec, uplink.frm_payload, uplink.f_port, ts_ms)
 
 
-def _device(ids: _DeviceIds | None, uplink: _Uplink, devices: Devices) -> Device:
+def _device(ids: _DeviceIds | None, version: _Version | None, devices: Devices) -> Device:
     if ids is None:
         raise UnreadableError("no end_device_ids")
-    model = "" if uplink.version_ids is None else _model(uplink.version_ids)
+    model = "" if version is None else _model(version)
     device = devices.of(ids.dev_eui, model)
     if device is not None:
         return device
@@ -185,11 +189,9 @@ def _device(ids: _DeviceIds | None, uplink: _Uplink, devices: Devices) -> Device
     return device_of(name if application is None else f"{application}/{name}", model)
 
 
-def _times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int | None, str]:
-    """When the uplink was received, None if nothing says so, and the text that says it."""
-    raw = uplink.received_at
-    if type(raw) is str and raw:
-        return iso_ms(raw), raw
+def _other_times(document: _Document, uplink: _Uplink, received_ms: int) -> tuple[int | None, str]:
+    """When the uplink was received by others than the network server, None if nothing says so, and the text that says
+    it."""
     for raw in (uplink.received_at, document.received_at):
         if isinstance(raw, str) and raw:
             return iso_ms(raw), raw

@@ -206,6 +206,44 @@ def test_layouts_that_are_known_change_nothing() -> None:
     assert seen > 500
 
 
+PLAIN = "0367 8367 8467 0967 05e7 088e 0480 0683 0870 1063 1163 0175 0374 0500"
+LENGTHS = {"8367": 3, "8467": 3, "05e7": 1, "088e": 1, "0480": 4, "0683": 4, "0870": 1} | dict.fromkeys(
+    ("1063", "1163"), 4
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(modes={"heat": 1, "cool": 2}),
+        Options(fields={"active_power": FieldRule("power_kw", "kW"), "temperature": FieldRule(ignore=True)}),
+    ],
+    ids=["usual", "modes", "fields"],
+)
+def test_frames_read_at_once_say_what_the_object_says(options: Options) -> None:
+    """Values of every kind, also such as stand for none, and names that come twice."""
+    random = Random(11)
+    frames, codec = new_frames(options), MilesightCodec(options, Names(options))
+    taken = 0
+    for _ in range(3000):
+        hexes = []
+        for key in random.choices(PLAIN.split(), k=random.randint(1, 4)):
+            length = LENGTHS.get(key, 1 if key in ("0175", "0500") else 2)
+            hexes.append(key + random.choice([random.randbytes(length), b"\xff" * length, bytes(length)]).hex())
+        raw = bytes.fromhex("".join(hexes))
+        at_once, by_object = Found(SourceState()), Found(SourceState())
+        if not frames.read_plain(at_once, "d", raw, 7):
+            assert (at_once.values, at_once.ignored) == ([], [])
+            continue
+        taken += 1
+        object_ = frames.codec_object(raw)
+        assert object_
+        codec.read(by_object, "d", object_, 7, "", codec.plan(tuple(object_)))
+        assert repr((at_once.values, at_once.ignored)) == repr((by_object.values, by_object.ignored)), raw.hex()
+    assert taken > 1000
+
+
 def test_layouts_are_bounded() -> None:
     lengths = {1: 1, 2: 2}
     layouts = Layouts(lengths.get, lambda layout: layout)
