@@ -14,8 +14,8 @@ __all__ = ["Device", "Devices", "device_of"]
 _MILESIGHT_EUI = "24e124"
 _MILESIGHT_MODELS = (
     "milesight", "wt101", "wt102", "wt201", "wt211", "wt301", "wt302", "wt303", "wt304", "wt401", "ws50", "ws51",
-    "ws52", "ws55", "ct101", "ct103", "ct105", "ct303", "ct305", "ct310", "em300", "em310", "em320", "em400", "em500",
-    "am102", "am103", "am104", "am107", "am307", "am308", "am319", "ts301", "ts302",
+    "ws52", "ws55", "ct101", "ct103", "ct105", "ct303", "ct305", "ct310", "cth01", "em300", "em310", "em320", "em400",
+    "em500", "am102", "am103", "am104", "am107", "am307", "am308", "am319", "ts301", "ts302",
 )  # fmt: skip
 _LONGEST_NAME, _CACHED = 120, 10_000
 

@@ -7,6 +7,8 @@ codecs are known, too. Energy is in Wh (`ch1_sumkwh` in kWh), power in W. Traps:
   `temperature_ctl_mode`, or inside an object. Codecs that are set to numbers count modes differently for each device.
 - `control_mode` (by hand or by itself) is no mode, `device_status` no switch (it is sent at power-on), `electricity` no
   energy (conductivity of soil), `total_current` none either (Ah). Plans, ranges and limits hold temperatures, too.
+- Newer sockets (WS513 and WS515 of version 3) have `electric_power`, `current_rating` and `power_consumption` in kWh.
+  With switches of version 4 it is the frame's whole number, as it is: taken for Wh.
 - Records of the past (`history` and the like) have a time of their own, in seconds.
 
 What is of use in an object is worked out once for its keys: 3.9 and 1.9 µs for the six members of a plug.
@@ -14,11 +16,12 @@ What is of use in an object is worked out once for its keys: 3.9 and 1.9 µs for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from monitor.decoders.formats.milesight_circuits import CIRCUITS, read_circuits
 from monitor.decoders.names import Names
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -61,6 +64,12 @@ NEEDS_UNIT = frozenset(name for name, meaning in _MEANINGS.items() if meaning in
 _NO_ENERGY = frozenset({"electricity", "current", "total_current"})
 _SOCKET = ("voltage", "power_sum", "power_consumption")
 """`state` is that of a socket only beside one of them; doors and windows have one, too."""
+
+_NEW_SOCKET = ("electric_power", "current_rating")
+_SWITCH_HOLDERS = frozenset({"socket_status", "button_status"})
+_SWITCH_NAMES = ("switch_status_1", "button1", "button2", "button3")
+_PLANS = ("plan", "schedule")
+"""Names that hold one are no records of the past, although they have times."""
 
 _MODE_HOLDERS = frozenset({"temperature_control", "temperature_control_info", "current_temperature_control_mode"})
 _HOLDERS = frozenset({"ac", "hvac", "thermostat", "data", "decoded", "object", "payload"})
@@ -168,7 +177,7 @@ class MilesightCodec:
             elif meaning is None or (key == "state" and not any(name in keys for name in _SOCKET)):
                 others.append(key)
             else:
-                has_number = meaning.quantity not in ("on", "mode")
+                has_number = meaning.quantity not in ("on", "mode") and not _may_be_kwh(key, keys)
                 is_degrees = meaning.quantity in DEGREES
                 readings.append((key, meaning.quantity, meaning.factor if has_number else 0.0, is_degrees))
         return Plan(tuple(readings), tuple(others))
@@ -201,7 +210,9 @@ class MilesightCodec:
         is_outside: bool,
     ) -> None:
         if isinstance(raw, dict):
-            if is_outside:
+            if key in CIRCUITS:
+                read_circuits(found, source_id, key, raw, ts_ms)
+            elif is_outside:
                 self._read_inside(found, source_id, codec, key, raw, ts_ms, model)
             return
         if isinstance(raw, list):
@@ -234,6 +245,8 @@ class MilesightCodec:
             if number is None:
                 found.ignore("no_value")
             else:
+                if _may_be_kwh(key, codec) and (number % 1 or isinstance(codec.get("socket_status"), dict)):
+                    factor = 1.0
                 found.add(source_id, quantity, number * factor, ts_ms, name)
 
     def _is_other_reading(self, name: str) -> bool:
@@ -267,6 +280,10 @@ class MilesightCodec:
             is_radiator = "enable" in inside or "wt10" in model or any(name in codec for name in _RADIATOR)
             if "mode" in inside and not is_radiator:
                 self._read_mode(found, source_id, codec, key + ".mode", inside["mode"], ts_ms, model)
+        elif key in _SWITCH_HOLDERS:
+            for name in _SWITCH_NAMES:
+                if name in inside:
+                    _read_switch(found, source_id, f"{key}.{name}", inside[name], ts_ms)
         elif key in _HOLDERS:
             self._read(found, source_id, inside, ts_ms, model, key + ".", is_outside=False)
         elif "value" in inside and isinstance(inside.get("unit"), str):
@@ -277,6 +294,8 @@ class MilesightCodec:
                     self._names.add(found, source_id, f"{key}.{name}", raw, ts_ms)
 
     def _read_history(self, found: Found, source_id: str, key: str, records: list[Any], model: str) -> None:
+        if any(plan in key for plan in _PLANS):
+            return
         for record in records:
             if not isinstance(record, dict):
                 continue
@@ -329,6 +348,10 @@ class MilesightCodec:
             found.reject("bad_value", f"{source_id} {name}: {shown(raw)} is no mode")
         else:
             found.add(source_id, "mode", float(mode), ts_ms, name)
+
+
+def _may_be_kwh(key: str, keys: Container[str]) -> bool:
+    return key == "power_consumption" and any(name in keys for name in _NEW_SOCKET)
 
 
 def _as_int(word: str) -> int:

@@ -14,6 +14,7 @@ guides of the WT, WS, EM, AM and CT series; codecs: github.com/Milesight-IoT/Sen
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -145,14 +146,17 @@ _THERMOSTAT = frozenset({0x05E7, 0x06E8, 0x07BC, 0x088E, 0x0A6E, 0x0592, 0x08E5,
 _THERMOSTAT_MODELS = ("wt10", "wt20", "wt21")
 _NO_THERMOSTAT = frozenset({0x0300, 0x0400, 0x0468, 0x049A, 0x0500})
 _AIR, _AIR_MODELS = frozenset({0x0468, 0x049A}), ("em300", "em320", "am10", "am30", "am31")
+_ANY_SERIES = re.compile(r"\b(?:am|at|ct|ds|em|gs|hl|sg|ts|uc|vs|ws|wt|wts)\d{3}")
+"""Milesight's names. Profiles are mostly called otherwise, after a class or a region."""
 _PROBES, _PROBES_MODEL = frozenset({0x8467, 0x94D7}), "ts30"
 _PROBE_NAMES = {"temperature": "temperature_chn1", "target_temperature": "temperature_chn2"}
 """What a thermostat calls room and set-point are two probes of a TS302; alarms of the second are its alone."""
 _LEAK_MODEL = "em300-mld"
-"""Its records are those of the others of its series, with 0 for a temperature that it does not measure."""
+"""Its records are those of the others of its series, with 0 for a temperature that it does not measure; so are those
+of an EM300-DI(Hall)."""
 _RECORDS = frozenset({0x20CE, 0x21CE})
 _TARGET = 0x0467
-_ROOMS, _TARGETS = range(1000, 1600), range(1050, 1400)
+_ROOMS, _TARGETS = range(1000, 1600), range(1050, 1500)
 """[0.1 °C above -100 °C] of a WT201."""
 _PROBE_KINDS = range(1, 5)
 """Of a value in a TS302's records: a temperature, for whatever reason it was sent."""
@@ -327,7 +331,7 @@ def _pattern(members: list[tuple[_Member, int]]) -> str:
 
 def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
     """What records can look like, from the model or from what stands before them."""
-    if _LEAK_MODEL in model:
+    if _LEAK_MODEL in model or ("em300-di" in model and "hall" in model):
         return ()
     if _PROBES_MODEL in model or not _PROBES.isdisjoint(live.headers):
         return _PROBES_RECORDS
@@ -335,7 +339,7 @@ def _records_of(live: Layout, model: str) -> tuple[_Record, ...]:
         return _THERMOSTAT_RECORDS
     if any(series in model for series in _AIR_MODELS) or not _AIR.isdisjoint(live.headers):
         return _AIR_RECORDS
-    return () if model or live.headers else _RECORDS_ALONE
+    return () if live.headers or _ANY_SERIES.search(model) else _RECORDS_ALONE
 
 
 def _read(frame: bytes, layout: Layout, record: _Record | None, model: str) -> dict[str, Any] | None:
