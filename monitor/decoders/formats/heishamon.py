@@ -3,7 +3,8 @@
 Names and numbers: the topic table `MQTT-Topics.md` of github.com/Egyras/HeishaMon. Traps: what the pump consumes comes
 in three parts (heating, cooling, hot water), in steps of 200 W in `main` and finer in `extra`; what it produces is
 heat; targets are water temperatures, or a shift of a curve by -5 to 5, and no set-point of a room; 0 and what is below
--60 °C is a sensor that is not there; -1 is an unknown state.
+-60 °C is a sensor that is not there; -1 is an unknown state; a consumption below 0 is not known (-200 in `main` where
+the pump, of the K or L series, tells it in `extra` alone; -1 in `extra`).
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class HeishaMon:
 
     def _add_consumed(self, found: Found, root: str, group: str, name: str, watts: float) -> None:
         key = f"heishamon/{root}"
+        if watts < 0.0:
+            found.ignore("no_value")
+            return
         if group == "extra":
             if not self._state.get(key):
                 self._state.put(key, True)
