@@ -2,7 +2,8 @@
 
 They are `A-B:C.D.E(value)`, as the P1 companion standards of the Netherlands (DSMR 2.2 to 5), Belgium (eMUCS-P1),
 Luxembourg, Austria, Sweden and others have them: the same codes with fewer or more lines. Gas of versions 2 and 3
-stands in two lines, `0-1:24.3.0(time)(08)(60)(1)(0-1:24.2.1)(m3)` and `(value)`.
+stands in two lines, `0-1:24.3.0(time)(08)(60)(1)(0-1:24.2.1)(m3)` and `(value)`. German meters at their D0 port
+end the codes in `*255`, and `1-0:0.0.0` is their number.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _Role = tuple[str, str, str, str]
 
 def _roles() -> dict[bytes, _Role]:
     roles: dict[str, tuple[str, str, str]] = {"0-0:1.0.0": ("time", "", "")}
-    for rank, code in enumerate(("0-0:42.0.0", "0-0:96.1.0", "0-0:96.1.1")):
+    for rank, code in enumerate(("1-0:0.0.0", "0-0:42.0.0", "0-0:96.1.0", "0-0:96.1.1")):
         roles[code] = "number", str(rank), ""
     for channel in range(3):
         for measured, register, power in ((1, "register", "import"), (2, "export_register", "export")):
@@ -70,10 +71,13 @@ def _roles() -> dict[bytes, _Role]:
 
 
 ROLES = _roles()
+_WEAKEST = "0"
+"""Rank of a number that meters send as zeros where they have another."""
 BEHIND = b") \t\r"
 """What stands behind a value in its line."""
 LINE = re.compile(
-    rb"\n([01]-\d:(?:[12]\.[78]\.\d|16\.7\.0|1\.0\.0|42\.0\.0|96\.1\.[01]|24\.[123]\.\d))(?:\(([^\n]*)|(?=\n))"
+    rb"\n([01]-\d:(?:[12]\.[78]\.\d|16\.7\.0|[01]\.0\.0|42\.0\.0|96\.1\.[01]|24\.[123]\.\d))(?:\*255)?"
+    rb"(?:\(([^\n]*)|(?=\n))"
 )
 """A line that may have a role; more than half of a telegram's have none."""
 OLD_GAS = b":24.3."
@@ -112,7 +116,7 @@ def parse(body: bytes) -> Telegram:
         elif kind == "time":
             telegram.time = rest
         elif kind == "number":
-            if rest and int(what) > number_rank:
+            if int(what) > number_rank and rest and (what != _WEAKEST or rest.strip(b"0")):
                 telegram.number, number_rank = rest, int(what)
         else:
             waiting = _take_channel(telegram, kind, what, name, rest)

@@ -35,11 +35,11 @@ def telegrams(payload: bytes, shapes: Shapes) -> Iterator[Telegram | UnreadableE
 
 def _wrong_crc(body: bytes, tail: bytes) -> str | None:
     """Why the checksum is wrong; None if it is right or, as before version 4, not there."""
-    tail = tail.strip()
+    tail = tail.replace(b"\r", b"\n").partition(b"\n")[0].strip()
     if not tail:
         return None
     try:
-        expected = int(tail, 16) if len(tail) == _CRC_CHARS and tail.isalnum() else -1
+        expected = int(tail, 16) if tail.isalnum() else -1  # some meters leave out leading zeros
     except ValueError:
         expected = -1
     found = crc16(body)
