@@ -13,6 +13,8 @@ endpoint (`state_l2`, `power_left`) is of one of several outlets.
 
 Volumes are in m³ or litres, as the device likes: only Develco's, which has them converted, says so in its state; of
 others the bridge's list of devices has the unit.
+
+Tiers add up where there is no total, or one of 0: a ZLinky has one in each of its meter's modes, of which one tells it.
 """
 
 from __future__ import annotations
@@ -116,6 +118,8 @@ class _Plan(NamedTuple):
     """Members that the installer has named."""
     mode: str
     tiers: tuple[str, ...]
+    has_total: bool
+    """Whether there is a register of all tiers."""
     volumes: tuple[str, ...]
     is_converted: bool
 
@@ -133,6 +137,7 @@ class Values:
     def read(self, body: dict[str, Any], source_id: str, ts_ms: int | None, message: Message, found: Found) -> None:
         keys = tuple(body)
         plan = self._plans.get(keys) or self._remember(keys)
+        adds_tiers = not plan.has_total
         for key, quantity, divisor, suffix, power in plan.entries:
             raw = body[key]
             if isinstance(raw, dict):
@@ -152,6 +157,10 @@ class Values:
             number = raw if type(raw) is float and raw == raw else number_of(found, raw, source_id, key)
             if number is None:
                 continue
+            if number == 0.0 and plan.tiers and quantity == "register" and _has_any(body, plan.tiers):
+                adds_tiers = True
+                found.ignore("no_value")
+                continue
             if power and self._is_stale(source_id + suffix, number, body.get(power), ts_ms, message):
                 found.ignore("stale")
                 continue
@@ -161,7 +170,7 @@ class Values:
                 found.values.append(Value(source_id + suffix, quantity, number / divisor, ts_ms, key))
         for key in plan.volumes:
             self._add_volume(found, source_id, key, body[key], ts_ms, "m³" if plan.is_converted else None)
-        for key in plan.tiers:
+        for key in plan.tiers if adds_tiers else ():
             number = number_of(found, body[key], source_id, key)
             if number is not None:
                 found.add_part(source_id, "register", _TIERS[key], number, ts_ms, key)
@@ -350,7 +359,8 @@ class Values:
             next((name for name in _HEATING if name in present), ""),
             named,
             best.get(("", "mode"), (0, ""))[1],
-            () if ("", "register") in best else tuple(key for key in keys if key in present and key in _TIERS),
+            tuple(key for key in keys if key in present and key in _TIERS),
+            ("", "register") in best,
             () if ("", "heat_kwh") in best else tuple(key for key in keys if key in present and key in VOLUMES),
             not _CONVERTED.isdisjoint(keys),
         )
@@ -372,6 +382,11 @@ def _apart(key: str) -> tuple[str, str]:
 def _nested(body: dict[str, Any], key: str) -> Any:
     raw = body[key]
     return raw.get(key) if isinstance(raw, dict) else raw
+
+
+def _has_any(body: dict[str, Any], tiers: tuple[str, ...]) -> bool:
+    """Whether a tier has counted anything, so that a total of 0 beside it is one that the meter does not tell."""
+    return any(type(body[key]) in (int, float) and body[key] > 0 for key in tiers)
 
 
 def _add_sum(found: Found, source_id: str, body: dict[str, Any], phases: tuple[str, ...], ts_ms: int | None) -> None:
