@@ -97,7 +97,11 @@ class AcControllers:
         return lambda message, found: self._p1p2.read(message, unit, name, found)
 
     def _of_object(self, levels: Levels) -> _Reader:
-        unit = "/".join(levels[:-1] if levels[-1] in cn105.STATES and len(levels) > 1 else levels)
+        if levels[-1] in cn105.STATES and len(levels) > 1:
+            is_before = len(levels) > 2 and levels[-2] in cn105.BEFORE_STATES
+            unit = "/".join(levels[: -2 if is_before else -1])
+        else:
+            unit = "/".join(levels)
 
         def read(message: Message, found: Found) -> None:
             payload = message.payload

@@ -2,7 +2,9 @@
 
 The words are those of Home Assistant's climate entities and of the bridges that feed them. What a unit does at the
 moment (`action`: heating, idle, …) is not its mode and is not read. Some controllers have one set-point for heating and
-one for cooling; the one of the mode counts, and with a mode that has none (auto, off) nothing is said.
+one for cooling; the one of the mode counts, and with a mode that has none (auto, off) nothing is said. `temperature` is
+the set-point, but beside a name that is nothing else (`target_temperature`) it is the room's; `state` beside a mode is
+on or off, or what the unit does at the moment.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from monitor.decoders.words import MODE_WORDS, switch_value
 
 __all__ = ["NO_VALUE", "ROLES", "Climate", "Role", "role_of"]
 
-Role = Literal["mode", "on", "state", "setpoint_c", "room_c", "low", "high"]
-"""`state`: a mode's word or on or off; `low`: the set-point of heating, `high`: that of cooling."""
+Role = Literal["mode", "on", "state", "switch", "setpoint_c", "room_c", "low", "high"]
+"""`state`: a mode's word or on or off; `switch`: on or off where it says so; `low`: the set-point of heating, `high`:
+that of cooling."""
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(
@@ -37,7 +40,7 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(
         ("current_temperature", "temperature_current", "current_temp", "temp_current", "room_temperature",
          "temperature_room", "room_temp", "indoor_temperature", "inside_temperature", "inside_temp",
-         "ambient_temperature", "measured_temperature", "temperature_measured", "local_temperature",
+         "ambient_temperature", "ambient_temp", "measured_temperature", "temperature_measured", "local_temperature",
          "actual_temperature", "temperature_actual"), "room_c"),
     **dict.fromkeys(
         ("target_temperature_low", "temperature_low", "target_temp_low", "temp_low", "target_temperature_heat"), "low"),
@@ -53,6 +56,7 @@ _LONGEST_WORD = 40
 _BOUND_OF_MODE = {1: "high", 2: "low", 3: "high"}
 """Mode → the set-point that counts in it. Drying is cooling."""
 _CACHED = 1000
+_MOST_KEYS = 100
 _COLD, _HOT = -60.0, 120.0
 
 
@@ -65,6 +69,8 @@ class Climate:
         self._state = state
         self._is_fahrenheit = options.more.get("temperature_unit") == "F"
         self._roles: dict[str, Role | None] = {}
+        self._plans: dict[tuple[str, ...], tuple[tuple[str, Role], ...]] = {}
+        """Names of an object's members → those that are read."""
         self._known_words: dict[str, int] = {}
 
     def role(self, name: str) -> Role | None:
@@ -128,6 +134,9 @@ class Climate:
             self._add_mode(found, source_id, raw, ts_ms, name)
         elif role == "on":
             _add_on(found, source_id, raw, ts_ms, name)
+        elif role == "switch":
+            if (on := switch_value(raw)) is not None:
+                found.add(source_id, "on", on, ts_ms, name)
         else:
             self._add_state(found, source_id, raw, ts_ms, name)
 
@@ -141,14 +150,32 @@ class Climate:
         is_fahrenheit: bool | None = None,
     ) -> bool:
         """What a JSON object says of a unit by its keys; False if none of them is known."""
-        is_known = False
-        roles = self._roles
-        for name, raw in body.items():
-            role = roles[name] if name in roles else self.role(name)
-            if role is not None:
-                is_known = True
-                self.add(found, source_id, role, raw, ts_ms, name, is_fahrenheit=is_fahrenheit)
-        return is_known
+        keys = tuple(body)
+        plan = self._plans.get(keys)
+        if plan is None:
+            plan = self._plan(keys)
+        for name, role in plan:
+            self.add(found, source_id, role, body[name], ts_ms, name, is_fahrenheit=is_fahrenheit)
+        return bool(plan)
+
+    def _plan(self, keys: tuple[str, ...]) -> tuple[tuple[str, Role], ...]:
+        roles: dict[str, Role] = {name: role for name in keys if (role := self.role(name)) is not None}
+        is_target = any(role == "setpoint_c" and name.lower() != "temperature" for name, role in roles.items())
+        has_mode = "mode" in roles.values()
+        for name, role in list(roles.items()):
+            if role == "setpoint_c" and is_target and name.lower() == "temperature":
+                if "room_c" in roles.values():
+                    del roles[name]
+                else:
+                    roles[name] = "room_c"
+            elif role == "state" and has_mode:
+                roles[name] = "switch"
+        plan = tuple(roles.items())
+        if len(keys) <= _MOST_KEYS:
+            if len(self._plans) >= _CACHED:
+                self._plans.clear()
+            self._plans[keys] = plan
+        return plan
 
     def _add_mode(self, found: Found, source_id: str, raw: object, ts_ms: int | None, name: str) -> None:
         mode = self.mode(raw)

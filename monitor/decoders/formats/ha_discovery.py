@@ -2,7 +2,8 @@
 
 Topic `<prefix>/climate/[<node>/]<object>/config`, retained; keys and their abbreviations:
 home-assistant.io/integrations/climate.mqtt and /integrations/mqtt. Read are the state topics, the simple templates
-(`{{ value }}`, `{{ value_json.x }}` with filters that change no meaning) and the unit of temperatures.
+(`{{ value }}`, `{{ value_json.x }}` with filters that change no meaning, also where it is given only if it is there:
+`{{ value_json.x if value_json.x is defined else 'off' }}`) and the unit of temperatures.
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ _COMMAND_KEYS = ("mode_command_topic", "mode_cmd_t", "temperature_command_topic"
     "power_command_topic", "pow_cmd_t")  # fmt: skip
 _PATH = re.compile(
     r"\{\{-?\s*value(?:_json((?:\.\w+|\[['\"][^'\"\]]*['\"]\])+))?\s*"
-    r"(?:\|\s*(?:float|int|string|lower|trim|round|default)\s*(?:\([^()|]*\))?\s*)*-?\}\}"
+    r"(?:\|\s*(?:float|int|string|lower|trim|round|default)\s*(?:\([^()|]*\))?\s*)*"
+    r"(?:if\b([^{}]*?)(?:\belse\b[^{}]*?)?)?-?\}\}"
 )
+_MENTIONED = re.compile(r"\bvalue(?:_json((?:\.\w+|\[['\"][^'\"\]]*['\"]\])*))?")
+_IS_THERE = re.compile(r"(?:\b(?:is|not|and|or|defined|none|None|int|float|length|number)\b|[\s()|<>=!.\d])*")
+"""What is left of a condition that asks whether a value is there, or makes sense, and nothing else."""
 _STEP = re.compile(r"\.(\w+)|\[['\"]([^'\"\]]*)['\"]\]")
 _LONGEST = 400
 _DEEPEST = 4
@@ -59,8 +64,16 @@ def path_of(template: object) -> list[str] | None:
     match = _PATH.fullmatch(template.strip())
     if match is None:
         return None
-    path = [key or quoted for key, quoted in _STEP.findall(match[1] or "")]
+    path = _steps(match[1])
+    if match[2]:
+        others = [steps for steps in map(_steps, _MENTIONED.findall(match[2])) if steps != path[: len(steps)]]
+        if others or not _IS_THERE.fullmatch(_MENTIONED.sub("", match[2])):
+            return None
     return path if len(path) <= _DEEPEST else None
+
+
+def _steps(text: str | None) -> list[str]:
+    return [key or quoted for key, quoted in _STEP.findall(text or "")]
 
 
 def told_of(body: dict[str, Any]) -> tuple[list[Told], list[str], bool | None]:
