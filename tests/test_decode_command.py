@@ -73,7 +73,9 @@ def test_any_age_is_good_for_a_try(capsys: pytest.CaptureFixture[str], tmp_path:
     path.write_text('{"ts": "2001-01-01T00:00:00Z", "register": 5}')
     assert "value" in run(capsys, "--format", "native", "--topic", "m/g/a", path)[0]
     path.write_text('{"ts": "1970-01-01T00:00:05Z", "register": 5}')
-    assert run(capsys, "--format", "native", "--topic", "m/g/a", path)[0]["rejected"] == "bad_time"
+    (refused,) = run(capsys, "--format", "native", "--topic", "m/g/a", path, "--received-at", "1970-01-03T00:00:05Z")
+    assert refused["rejected"] == "bad_time"
+    assert "a register: 5.0, ts 1970-01-01T00:00:05Z: 2 d before its arrival" in refused["detail"]
 
 
 def test_as_a_source_of_the_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

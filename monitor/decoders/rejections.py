@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from monitor.decoders.decoded import DETAIL_CHARS, Reject
+from monitor.decoders.payloads import shown
+from monitor.decoders.values import Value
 from monitor.ingest.message import Message
 
-__all__ = ["MAX_ENTRIES", "Rejections"]
+__all__ = ["MAX_ENTRIES", "Rejections", "unaccepted"]
 
 MAX_ENTRIES = 100
 """Quarantine entries of one reason that one message may cause; further ones are counted in the last."""
+_FARTHEST_MS = 1 << 62
 
 
 class Rejections:
@@ -52,3 +56,24 @@ class Rejections:
                 detail = last.detail[: DETAIL_CHARS - len(end)] + end
                 self.rejects[self._last[key]] = last._replace(detail=detail, readings=1 + more)
         return self.rejects
+
+
+def unaccepted(reason: str, value: Value, ts_ms: int, received_ms: int) -> str:
+    """The detail of a value that the rule of acceptance refuses. Of a time it says how far off it is: a source with
+    another's timezone is wrong by whole hours."""
+    ts_ms = min(max(ts_ms, -_FARTHEST_MS), _FARTHEST_MS)
+    told = f"{shown(value.source_id)} {value.quantity}: {value.value!r}, ts {_iso(ts_ms)}"
+    if reason != "bad_time":
+        return told
+    hours = abs(ts_ms - received_ms) / 3_600_000
+    far = f"{hours:.3g} h" if hours < 48 else f"{hours / 24:.0f} d"
+    where = "after" if ts_ms > received_ms else "before"
+    return f"{told}: {far} {where} its arrival; check the clock and the timezone"
+
+
+def _iso(ts_ms: int) -> str:
+    try:
+        moment = dt.datetime.fromtimestamp(ts_ms // 1000, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(ts_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -26,7 +26,7 @@ from monitor.decoders.mapping import (
 )
 from monitor.decoders.native import NativeDecoder
 from monitor.decoders.payloads import shown
-from monitor.decoders.rejections import Rejections
+from monitor.decoders.rejections import Rejections, unaccepted
 from monitor.decoders.sources import MAX_TOPIC_CHARS, Source, SourceReader, topic_matches
 from monitor.decoders.state import SourceState
 from monitor.decoders.unmapped import UnmappedLog
@@ -296,8 +296,7 @@ class SourceDecoder:
         for row in np.flatnonzero((reason != 0) & ~nothing).tolist():
             why = REASONS[reason[row]]
             if not bad.full(rows.message[row], why):
-                of = rows.of[row]
-                detail = f"{shown(of.source_id)} {of.quantity}: {of.value!r}, ts {rows.ts_ms[row]}"
+                detail = unaccepted(why, rows.of[row], rows.ts_ms[row], messages[rows.message[row]].received_ms)
                 bad.add(rows.message[row], why, detail)
         kept = np.flatnonzero(good)
         columns = ReadingColumns.of(

@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.decoders.decoded import DETAIL_CHARS, Limits
 from monitor.decoders.mapping import MONITORED, arrival_ms, nearest_decimal
+from monitor.decoders.rejections import unaccepted
 from monitor.decoders.sources import Source, SourceReader
 from monitor.decoders.state import SourceState
 from monitor.decoders.unmeasured import unmeasured
@@ -87,8 +88,8 @@ class Trial:
             if is_nothing:
                 ignored.append("no_value")
             elif reason:
-                detail = f"{value.source_id} {value.quantity}: {value.value!r}, ts {ts_ms}"
-                rejected.append(Rejected(REASONS[reason], detail))
+                why = REASONS[reason]
+                rejected.append(Rejected(why, unaccepted(why, value, ts_ms, message.received_ms)))
             else:
                 lines.append(
                     {

@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from monitor.decoders.decoded import OUTCOMES, Decoded, Limits, decode_all
 from monitor.decoders.mapping import NOT_MONITORED, DeviceMap, nearest_decimal
 from monitor.decoders.options import FieldRule, Options
+from monitor.decoders.rejections import unaccepted
 from monitor.decoders.routing import SourceDecoder, Sources
 from monitor.decoders.sources import IdRule, Source, topic_matches
 from monitor.decoders.unmapped import PERIOD_MS, UnmappedLog
+from monitor.decoders.values import Value
 from monitor.ingest.message import Message
 from monitor.readings import QUANTITY_NAMES
 from monitor.registry import Building, Device, Policy, Registry
@@ -289,8 +291,23 @@ def test_values_are_judged_like_native_ones() -> None:
     far = replace(telemetry("m", energy_kwh=4), received_ms=NOW_MS - 601_000)
     old = replace(telemetry("m", energy_kwh=4), received_ms=NOW_MS + 401 * 86_400_000)
     found = decoder(of, things()).decode([far, old, telemetry("m", energy_kwh=1e999)])
-    assert [reject.reason for reject in found.rejects] == ["bad_time", "bad_time", "bad_value"]
+    assert [(reject.reason, reject.detail) for reject in found.rejects] == [
+        (
+            "bad_time",
+            "m register: 4.0, ts 2026-06-28T09:15:00Z: 0.167 h after its arrival; check the clock and the timezone",
+        ),
+        (
+            "bad_time",
+            "m register: 4.0, ts 2026-06-28T09:15:00Z: 401 d before its arrival; check the clock and the timezone",
+        ),
+        ("bad_value", "m register: inf, ts 2026-06-28T09:15:00Z"),
+    ]
     assert len(found.columns) == 0
+
+
+@pytest.mark.parametrize("ts_ms", [10**400, -(10**400), 1 << 62, -1])
+def test_any_time_can_be_told(ts_ms: int) -> None:
+    assert "its arrival" in unaccepted("bad_time", Value("m", "register", 4.0, ts_ms), ts_ms, NOW_MS)
 
 
 def test_retained_without_a_time_is_no_reading() -> None:
