@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from monitor.config.findings import nearest, shown
+from monitor.config.findings import nearest, shown, zone_problem
 from monitor.config.settings_file import load_settings
 from monitor.config.sources import sources_of
 from monitor.decoders.decoded import Limits
@@ -88,10 +88,9 @@ def _source(options: DecodeOptions, env: Mapping[str, str]) -> tuple[Source, Lim
 
 
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"--timezone: found {shown(name)}, expected an IANA timezone as Asia/Ho_Chi_Minh") from None
+    if problem := zone_problem(name):
+        raise InputError(f"--timezone: {problem}")
+    return ZoneInfo(name)
 
 
 def _messages(options: DecodeOptions, now_ms: int) -> Iterator[Message]:

@@ -301,6 +301,8 @@ def test_errors_of_a_policy(tmp_path: Path, text: str, line: int | None, column:
 
 BUILDING_ERRORS = [
     ("id,timezone,policy\nb1,Asia/Ho_Chi_Min,p\n", 2, "timezone", "did you mean 'Asia/Ho_Chi_Minh'?"),
+    ("id,timezone,policy\nb1,Asia/Hanoi,p\n", 2, "timezone", "did you mean 'Asia/Ho_Chi_Minh'?"),
+    ("id,timezone,policy\nb1,asia/beijing,p\n", 2, "timezone", "did you mean 'Asia/Shanghai'?"),
     ("id,timezone,policy\nb1,America,p\n", 2, "timezone", "IANA"),
     ("id,timezone,policy\nb1,../../etc/passwd,p\n", 2, "timezone", "IANA"),
     ("id,timezone,policy\nb1,UTC,P1\n", 2, "policy", "expected the id of a policy (p)"),
@@ -325,6 +327,11 @@ def test_errors_of_a_building(tmp_path: Path, text: str, line: int, column: str 
     assert len(problems) == 1, problems
     assert (problems[0].line, problems[0].column) == (line, column)
     assert found in problems[0].found
+
+
+def test_no_other_zone_is_offered_for_a_city_that_has_none(tmp_path: Path) -> None:
+    (problem,) = errors(tmp_path, buildings="id,timezone,policy\nb1,Asia/Mumbai,p\n")
+    assert problem.found == "found 'Asia/Mumbai', expected an IANA timezone as Asia/Ho_Chi_Minh"
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,20 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitor.errors import ConfigError, Problem
 
-__all__ = ["Bounds", "Findings", "nearest", "number_of", "shown", "text_problem"]
+__all__ = ["Bounds", "Findings", "nearest", "number_of", "shown", "text_problem", "zone_problem"]
 
 _DECIMAL = re.compile(r"[-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _LONGEST_SHOWN = 60
+_ZONE_LIKENESS = 0.86
+"""Above other names', for a wrong zone is believed: Mumbai is like Dubai by 0.857."""
+_CITIES_OF_ZONES = {"asia/hanoi": "Asia/Ho_Chi_Minh", "asia/beijing": "Asia/Shanghai"}
+"""Capitals that people name, and IANA does not."""
 
 
 @dataclass(slots=True)
@@ -87,8 +92,21 @@ def text_problem(text: str) -> str | None:
     return None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A half sentence that offers the known name most like this one; empty if none is like it."""
+def zone_problem(zone: str) -> str | None:
+    """What is wrong with the name of a timezone, or None."""
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        name = _CITIES_OF_ZONES.get(zone.casefold(), zone)
+        like = nearest(name, zoneinfo.available_timezones(), likeness=_ZONE_LIKENESS)
+        return f"found {shown(zone)}, expected an IANA timezone as Asia/Ho_Chi_Minh{like}"
+    return None
+
+
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A half sentence that offers the known name most like this one; empty if none is like it.
+
+    likeness: from 0 to 1, how much alike the two must be at least."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=likeness)
     return f"; did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
@@ -12,7 +11,7 @@ from typing import Literal, cast
 from monitor.calendars import PEAK_PERIODS, offset_problem
 from monitor.config.csv_table import Row, read_table
 from monitor.config.field_patterns import common_name
-from monitor.config.findings import Bounds, Findings, nearest, shown
+from monitor.config.findings import Bounds, Findings, nearest, shown, zone_problem
 from monitor.config.policy_file import PolicyFile, read_policy
 from monitor.decoders.mapping import METERED, claims, fields_of
 from monitor.errors import Problem
@@ -158,16 +157,16 @@ class _Buildings:
     def _check_zone_and_policy(self, row: Row, building: Building) -> None:
         zone, policy_id = building.timezone, building.policy
         if zone not in self._zone_problems:
-            self._zone_problems[zone] = _zone_problem(zone)
-        zone_problem = self._zone_problems[zone]
-        if zone and zone_problem is not None:
-            row.error("timezone", zone_problem)
+            self._zone_problems[zone] = zone_problem(zone)
+        wrong_zone = self._zone_problems[zone]
+        if zone and wrong_zone is not None:
+            row.error("timezone", wrong_zone)
         if policy_id and policy_id not in self._policies:
             like = nearest(policy_id, self._policies)
             known = ", ".join(sorted(self._policies)) or "none"
             row.error("policy", f"found {shown(policy_id)}, expected the id of a policy ({known}){like}")
             return
-        if not zone or not policy_id or zone_problem is not None:
+        if not zone or not policy_id or wrong_zone is not None:
             return
         pair = (policy_id, zone)
         if pair not in self._offset_problems:
@@ -177,15 +176,6 @@ class _Buildings:
         problem = self._offset_problems[pair]
         if problem is not None:
             row.error("timezone", problem)
-
-
-def _zone_problem(zone: str) -> str | None:
-    try:
-        zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        like = nearest(zone, zoneinfo.available_timezones())
-        return f"found {shown(zone)}, expected an IANA timezone as Asia/Ho_Chi_Minh{like}"
-    return None
 
 
 class _Devices:

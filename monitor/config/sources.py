@@ -7,7 +7,7 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
-from monitor.config.findings import nearest, shown, text_problem
+from monitor.config.findings import nearest, shown, text_problem, zone_problem
 from monitor.decoders.formats import FORMATS
 from monitor.decoders.formats.mapper_path import Every, PathError, parse
 from monitor.decoders.names import DIMENSIONS
@@ -92,14 +92,8 @@ def _wrong(source: SourceSettings) -> Iterator[Wrong]:
     else:
         for path, text in entry.check(source.options):
             yield Wrong(("options", *_steps(path)), text)
-    if source.timezone is not None:
-        try:
-            zoneinfo.ZoneInfo(source.timezone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            like = nearest(source.timezone, zoneinfo.available_timezones())
-            yield Wrong(
-                ("timezone",), f"found {shown(source.timezone)}, expected an IANA timezone as Asia/Ho_Chi_Minh{like}"
-            )
+    if source.timezone is not None and (problem := zone_problem(source.timezone)):
+        yield Wrong(("timezone",), problem)
     if source.id is not None and source.id.path is not None:
         try:
             _id_path(source.id.path)
