@@ -5,8 +5,8 @@ their own, stand in one object or in a list of `{"obis", "value", ...}`. Without
 as the Austrian adapter's concept has it (and not in k…, as codes are usually read). The meter's number: 0-0:96.1.0.
 `sma_time` is the adapter's uptime and no clock.
 
-Sinapsi's Alfa (Italian meters) sends `[{"du": meter, "data": [{"ts": "1782637800", "1-0:1.8.0.255_3,0_2": "57110"}]}]`;
-its code 16.7.0 counts how often the contract's power was exceeded.
+What others wrap them in: `obis_envelopes`. Of Sinapsi's Alfa (`1-0:1.8.0.255_3,0_2`) the code 16.7.0 counts how often
+the contract's power was exceeded. AMIS readers may write `1_8_0`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.obis import ID_CODES, TIME_CODE, ObisMeaning, code_of, meaning_of
+from monitor.decoders.formats.obis_envelopes import rows_of
 from monitor.decoders.formats.p1_clock import P1Clock
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import FieldRule, Options
@@ -43,8 +44,12 @@ _VALUE_KEYS = ("value", "val", "v")
 _UNIT_KEYS = ("unit", "u")
 _TIME_KEYS = ("time", "timestamp", "ts", "datetime", "Time")
 _CODE_KEYS = ("obis", "obis_code", "obisCode", "code", "key", "id", "name")
-_ID_KEYS = ("meter_id", "meterId", "meter", "serial", "serial_number", "device_id", "deviceId", "device", "id", "name")
+_ID_KEYS = (
+    "meter_id", "meterId", "meter", "serial", "serial_number", "serialnumber", "device_id", "deviceId", "device", "id",
+    "name",
+)  # fmt: skip
 _CONTAINERS = ("values", "data", "obis", "readings", "measurements", "registers", "payload")
+_UNDERSCORES = re.compile(r"\d{1,3}_\d{1,3}_\d{1,3}", re.ASCII)
 _ALFA_SUFFIX = "_3,0_2"
 """DLMS class 3, attribute 2: the value of a register."""
 _ALFA_NO_POWER = "16"
@@ -197,8 +202,7 @@ class ObisJson:
 
     def take(self, body: object, message: Message, found: Found) -> None:
         """A payload that is read already."""
-        rows = _alfa_rows(body)
-        for each in [body] if rows is None else rows:
+        for each in rows_of(body):
             self._take(each, message, found)
 
     def _take(self, body: object, message: Message, found: Found) -> None:
@@ -248,7 +252,7 @@ class ObisJson:
         return key
 
     def _look_up(self, name: str) -> _Key | None:
-        code = code_of(name.removesuffix(_ALFA_SUFFIX))
+        code = code_of(name.replace("_", ".") if _UNDERSCORES.fullmatch(name) else name.removesuffix(_ALFA_SUFFIX))
         if code is not None and code.measured == _ALFA_NO_POWER and name.endswith(_ALFA_SUFFIX):
             code = None
         rule = self._fields.get(name)
@@ -361,19 +365,6 @@ class ObisJson:
             moment: dt.datetime = parse_iso(raw)
             return self._clock.ms(moment, source_id, message.received_ms, found)
         raise BadTimeError(f"{shown(raw)} is no time")
-
-
-def _alfa_rows(body: object) -> list[dict[str, Any]] | None:
-    """The points in time that an Alfa sends, each under its meter's number; None if it is none."""
-    meters: list[Any] = body if isinstance(body, list) else [body]
-    if not meters or not all(isinstance(each, dict) and "du" in each and "data" in each for each in meters):
-        return None
-    return [
-        {"0-0:96.1.0": meter["du"], **row}
-        for meter in meters
-        for row in (meter["data"] if isinstance(meter["data"], list) else [meter["data"]])
-        if isinstance(row, dict)
-    ]
 
 
 def _first(body: dict[str, Any], names: tuple[str, ...]) -> Any:
