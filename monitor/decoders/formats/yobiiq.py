@@ -2,7 +2,8 @@
 
 A value is `{"data": 12000, "unit": "Wh"}`, or the bare number with the codec of one level, which is in Wh and W. The
 reading is of `dataloggerTimestamp` [s], at a P1 port of `telegramTimestamp`; `timestamp` is when the frame was made.
-What the P1 codec calls delivered and received are power to the client and from the client. Public codecs:
+What the P1 codec calls delivered and received are power to the client and from the client; some meters have a total,
+with tariffs or without, and its logger sends a list of values with their times. Public codecs:
 github.com/Yobiiq-BV/codecs. With a Modbus error the registers are what the bridge had, often 0: not taken.
 """
 
@@ -44,14 +45,18 @@ _MEANINGS |= {
     for direction, meaning in (("To", _IMPORT), ("By", _EXPORT))
     for tariff in (1, 2)
 }
+_TOTALS = {"electricityDeliveredToClient": _IMPORT, "electricityDeliveredByClient": _EXPORT}
+_MEANINGS |= _TOTALS
 _MEANINGS["activePowerL123"] = _POWER
 _ONE_PHASE_POWER = "activePowerL1"
 _P1_POWER, _P1_POWER_OUT = "electricityPowerDelivered", "electricityPowerReceived"
 _TIMES = ("dataloggerTimestamp", "telegramTimestamp")
+_LOGGED = "listOfMeasurements"
+_MOST_LOGGED = 100
 _OWN = frozenset(
     {
         "dataloggerTimestamp", "telegramTimestamp", "activeEnergyImportL123T1", "activeEnergyImportL1T1",
-        "electricityDeliveredToClientT1", "modbusErrorCode",
+        "electricityDeliveredToClientT1", "modbusErrorCode", "activePowerL123", *_TOTALS, _P1_POWER, _LOGGED,
     }
 )  # fmt: skip
 
@@ -72,8 +77,11 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
                 raise BadTimeError(f"{name}: {shown(at_s)}")
             ts_ms = epoch_ms(at_s)
             break
+    totals = [name for name in _TOTALS if name in codec]
     for name, raw in codec.items():
         meaning = _MEANINGS.get(name)
+        if totals and name not in totals and name.startswith(tuple(totals)):
+            continue  # a tariff of the total
         if meaning is None:
             # Of a meter of three phases it is one of them.
             if name != _ONE_PHASE_POWER or "activeEnergyImportL123T1" in codec or "activePowerL123" in codec:
@@ -82,6 +90,19 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
         _add(found, source_id, name, meaning, raw, ts_ms)
     if _P1_POWER in codec:
         _add_net_power(found, source_id, codec, ts_ms)
+    if isinstance(logged := codec.get(_LOGGED), list):
+        for at_s, values in _by_time(logged).items():
+            read_codec_object(found, source_id, values, epoch_ms(at_s))
+
+
+def _by_time(logged: list[Any]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for each in logged[:_MOST_LOGGED]:
+        if isinstance(each, dict) and type(at_s := each.get("ts")) is int:
+            name = each.get("name")
+            if isinstance(name, str) and name != _LOGGED:
+                found.setdefault(at_s, {})[name] = each.get("data")
+    return found
 
 
 def _add_net_power(found: Found, source_id: str, codec: Mapping[Any, Any], ts_ms: int | None) -> None:
