@@ -1,8 +1,8 @@
 """Controllers of air conditioners, each with topics of its own: which one it is, by topic and payload.
 
-Faikin and Faikout, CN105 bridges, Gree's and Mitsubishi Heavy's bridges, HeishaMon, P1P2MQTT and Tasmota's infrared
-bridge have a file each. None of their topics names its maker, so the shape of the topic decides, and where that says
-nothing, whether the payload is an object.
+Faikin and Faikout, CN105 bridges, Gree's and Mitsubishi Heavy's bridges, HeishaMon, P1P2MQTT and Tasmota have a file
+each. None of their topics names its maker, so the shape of the topic decides, and where that says nothing, whether the
+payload is an object.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from monitor.decoders.formats import cn105, faikin, gree, heishamon, tasmota_ir
+from monitor.decoders.formats import cn105, faikin, gree, heishamon, miel_hvac, tasmota_ir
 from monitor.decoders.formats.climate import Climate
 from monitor.decoders.formats.p1p2 import P1P2
 from monitor.decoders.formats.topics import COMMAND_LEVELS, Levels, levels_of
@@ -42,6 +42,7 @@ class AcControllers:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         climate = Climate(options, state)
+        self._modes = options.modes
         self._faikin = faikin.Faikin(Climate(options, state, faikin.MODES), state)
         self._heishamon = heishamon.HeishaMon(options, state)
         self._p1p2 = P1P2(options, climate)
@@ -73,9 +74,11 @@ class AcControllers:
             group, name = ("s0", before) if levels[-3] == "s0" else (before, last)
             root = "/".join((*levels[:-2], last) if group == "s0" else levels[:-2])
             return lambda message, found: self._heishamon.read(message, root, group, name, found)
+        unit = "/".join(level for level in levels[:-1] if level not in tasmota_ir.PREFIXES)
         if last in _TASMOTA_LAST and last != "LWT":
-            unit = "/".join(level for level in levels[:-1] if level not in tasmota_ir.PREFIXES)
             return lambda message, found: self._tasmota_ir.read(message, _object_of(message), unit, found)
+        if last.upper() == miel_hvac.SETTINGS:
+            return lambda message, found: miel_hvac.add_unit(found, unit, _object_of(message), None, self._modes)
         if last in cn105.STATUSES:
             return _ignoring("status")
         if before in _OTHER_GROUPS or "opentherm" in levels[:-1]:

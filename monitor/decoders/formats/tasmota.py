@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from monitor.decoders.formats import miel_hvac
 from monitor.decoders.formats.plug_values import is_id
 from monitor.decoders.formats.tasmota_values import Sections
 from monitor.decoders.options import Options
@@ -40,6 +41,7 @@ class Tasmota:
 
     def __init__(self, options: Options, state: SourceState) -> None:
         self._clock = LocalClock(options.timezone, state)
+        self._modes = options.modes
         self._sections = Sections(options)
         self._minutes: dict[str, int] = {}
         """Beginnings of times, as `2026-06-28T16:14:` → UTC ms."""
@@ -50,6 +52,7 @@ class Tasmota:
             "state": self._state,
             "result": self._result,
             "reply": self._reply,
+            "unit": self._unit,
         }
 
     def read(self, message: Message, found: Found) -> None:
@@ -84,6 +87,9 @@ class Tasmota:
 
     def _state(self, message: Message, device: str, found: Found) -> None:
         self._read_state(_object(message.payload), message, device, found)
+
+    def _unit(self, message: Message, device: str, found: Found) -> None:
+        miel_hvac.add_unit(found, device, _object(message.payload), None, self._modes)
 
     def _reply(self, message: Message, device: str, found: Found) -> None:
         body = _object(message.payload)
@@ -182,6 +188,8 @@ def _parts(topic: str) -> tuple[str, str]:
         return "reply", device
     if last in ("SENSOR", "STATE", "RESULT") or (last == "ENERGY" and prefix == "tele"):
         return last.lower(), device
+    if last == miel_hvac.SETTINGS and prefix == "tele":
+        return "unit", device
     return ("status" if prefix else "other_topic"), ""
 
 

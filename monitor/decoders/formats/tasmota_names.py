@@ -39,7 +39,7 @@ _EXPORT = (
     "exporttotal", "einspeisunggesamt", "einspeisungges", "einspeisungsumme", "totaleinsp", "exportactive", "kwhout",
     "counterneg", "energytotexport", "enrgexp", "eto280", "negwirktariflos", "realenergydelivered",
     "totaldeliveredkwh", "totalkwhout", "powertotalout", "zaehleraminus", "zaehlerstand280", "elzpv280", "minusa",
-    "tre", "texp",
+    "tre", "texp", "enout",
 )  # fmt: skip
 _POWER = (
     "powercurr", "powercur", "powercurrent", "pcurr", "pcur", "power", "ptotal", "psum", "1670", "leistung",

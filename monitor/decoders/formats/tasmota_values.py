@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from monitor.decoders.formats import miel_hvac
 from monitor.decoders.formats.plug_values import add_number, is_id, number_of
 from monitor.decoders.formats.tasmota_names import METER_ID, NAMES, UNCLEAR, Meant, plain
 from monitor.decoders.names import Names, words_of
@@ -72,6 +73,7 @@ class Sections:
     def __init__(self, options: Options) -> None:
         self._fields = options.fields
         self._names = Names(options)
+        self._modes = options.modes
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(self, body: dict[str, Any], device: str, ts_ms: int | None, found: Found) -> None:
@@ -93,6 +95,8 @@ class Sections:
                 self._teleinfo(found, device, section, ts_ms)
             elif name == "ZbReceived":
                 _zigbee(found, device, section, ts_ms)
+            elif name == miel_hvac.SECTION:
+                miel_hvac.add_unit(found, device, section, ts_ms, self._modes, body.get("TempUnit"))
             elif name not in _OF_THE_DEVICE and name != "COUNTER" and section:
                 if "Temperature" in section:
                     _temperature(found, device, name, section["Temperature"], is_fahrenheit, ts_ms)
