@@ -25,8 +25,17 @@ __all__ = ["Alink", "is_alink_topic"]
 _WORK_MODE = {"0": 5, "1": 1, "2": 2, "3": 4, "4": 3}
 """The model's automatic, cooling, heating, ventilation, drying → ours."""
 _POSTS = frozenset({"property/post", "property/pack/post", "property/history/post", "property/batch/post"})
-_POST_METHODS = frozenset("thing.event." + post.replace("/", ".") for post in _POSTS)
+_OTHER_POSTS = frozenset({"measurepoint/post", "properties/up"})
+"""Behind `thing`, on platforms whose topics are else Aliyun's: EnOS, chn-das."""
+_POST_METHODS = frozenset(
+    (
+        *("thing.event." + post.replace("/", ".") for post in _POSTS),
+        *("thing." + post.replace("/", ".") for post in _OTHER_POSTS),
+        "report",
+    )
+)
 _PACK_KEYS = frozenset({"properties", "events", "subDevices", "identity"})
+_PRODUCT_KEYS, _DEVICE_KEYS = ("productKey", "productID", "productId"), ("deviceName", "deviceKey")
 _PLATFORMS = frozenset({"$sys", "tylink"})
 """First levels of topics of platforms that are not Aliyun's."""
 _REQUESTS = frozenset({"set", "get", "desired", "execute", "invoke"})
@@ -44,7 +53,7 @@ class _Topic(NamedTuple):
 
 
 def is_alink_topic(topic: str) -> bool:
-    return topic.startswith(("/sys/", "/ota/", "/ext/")) or "/thing/" in topic
+    return topic.startswith(("/sys/", "/ota/", "/ext/", "$thing/")) or "/thing/" in topic
 
 
 class Alink:
@@ -73,7 +82,8 @@ class Alink:
         method = document.get("method")
         if method is not None and (type(method) is not str or method not in _POST_METHODS):
             is_command = type(method) is str and method.startswith(("thing.service", "thing.property"))
-            found.ignore("command" if is_command else "event")
+            is_reply = type(method) is str and method.endswith("_reply")
+            found.ignore("command" if is_command else "reply" if is_reply else "event")
             return
         if "code" in document and "params" not in document:
             found.ignore("reply")
@@ -81,15 +91,18 @@ class Alink:
         device = _device_of(document) or topic.device
         for key in ("params", "items", "data"):  # items: as the platform's rules pass them on; data: Tuya's
             if key in document:
-                self._read_params(message, found, document[key], device)
+                ts_ms = self._plain.time_ms(message, found, document.get("timestamp"), device)  # Tencent's
+                self._read_params(message, found, document[key], device, ts_ms)
                 return
         raise UnreadableError("neither params nor items")
 
-    def _read_params(self, message: Message, found: Found, params: Any, device: str, depth: int = 0) -> None:
+    def _read_params(
+        self, message: Message, found: Found, params: Any, device: str, ts_ms: int | None, depth: int = 0
+    ) -> None:
         if type(params) is list:
             for each in params:
                 if depth < 2:
-                    self._read_params(message, found, each, device, depth + 1)
+                    self._read_params(message, found, each, device, ts_ms, depth + 1)
         elif type(params) is not dict:
             found.reject("malformed", f"{shown(device)}: expected an object of properties, found {shown(params)}")
         elif type(params.get("properties")) in (dict, list) and _PACK_KEYS.issuperset(params):
@@ -97,32 +110,40 @@ class Alink:
             device = (_device_of(identity) if type(identity) is dict else None) or device
             properties = params["properties"]
             for each in properties if type(properties) is list else (properties,):
-                self._read_params(message, found, each, device, 2)
+                self._read_params(message, found, each, device, ts_ms, 2)
             if "subDevices" in params and depth < 2:
-                self._read_params(message, found, params["subDevices"], device, depth + 1)
+                self._read_params(message, found, params["subDevices"], device, ts_ms, depth + 1)
+        elif type(points := params.get("measurepoints")) is dict:
+            try:
+                ts_ms = self._plain.time_ms(message, found, params.get("time"), device) or ts_ms
+            except BadTimeError as error:
+                found.reject(error.reason, error.detail)
+                return
+            self._read_properties(message, found, points, device, ts_ms)
         else:
-            self._read_properties(message, found, params, device)
+            self._read_properties(message, found, params, device, ts_ms)
 
-    def _read_properties(self, message: Message, found: Found, properties: dict[str, Any], device: str) -> None:
+    def _read_properties(
+        self, message: Message, found: Found, properties: dict[str, Any], device: str, ts_ms: int | None
+    ) -> None:
         rows = [name for name, value in properties.items() if type(value) is list]
         for name in rows:
             for each in properties[name]:
                 if type(each) is dict:
-                    self._read_properties(message, found, {name: each}, device)
+                    self._read_properties(message, found, {name: each}, device, ts_ms)
         modes = self._modes_in(properties)
         for name in modes:
-            self._read_mode(message, found, name, properties[name], device)
+            self._read_mode(message, found, name, properties[name], device, ts_ms)
         if rows or modes:
             properties = {key: value for key, value in properties.items() if key not in rows and key not in modes}
-        self._plain.read(message, found, properties, device, None)
+        self._plain.read(message, found, properties, device, ts_ms)
 
-    def _read_mode(self, message: Message, found: Found, name: str, raw: Any, device: str) -> None:
-        ts_ms = None
+    def _read_mode(self, message: Message, found: Found, name: str, raw: Any, device: str, ts_ms: int | None) -> None:
         if type(raw) is list:
             return
         if type(raw) is dict:
             try:
-                ts_ms = self._plain.time_ms(message, found, raw.get("time"), device)
+                ts_ms = self._plain.time_ms(message, found, raw.get("time"), device) or ts_ms
             except BadTimeError as error:
                 found.reject(error.reason, error.detail)
                 return
@@ -151,8 +172,11 @@ class Alink:
 
 
 def _device_of(body: dict[str, Any]) -> str | None:
-    product, name = as_id(body.get("productKey")), as_id(body.get("deviceName"))
-    return f"{product}/{name}" if product is not None and name is not None else None
+    product = next((each for key in _PRODUCT_KEYS if (each := as_id(body.get(key))) is not None), None)
+    if product is None:
+        return None
+    name = next((each for key in _DEVICE_KEYS if (each := as_id(body.get(key))) is not None), None)
+    return None if name is None else f"{product}/{name}"
 
 
 def _classified(topic: str) -> _Topic:
@@ -171,6 +195,8 @@ def _classified(topic: str) -> _Topic:
         return _Topic(device, "reply")
     if kind == "thing" and rest == ["event"]:
         return _Topic(device, "" if what in _POSTS else "event")
+    if kind == "thing" and "/".join((*rest, what)) in _OTHER_POSTS:
+        return _Topic(device, "")
     if kind == "thing" and rest == ["model"]:
         return _Topic(device, "no_mapping" if what == "up_raw" else "command")
     is_command = kind == "rrpc" or (kind == "thing" and rest in (["service"], ["property"]))
@@ -178,7 +204,13 @@ def _classified(topic: str) -> _Topic:
 
 
 def _of_others(topic: str, levels: list[str]) -> _Topic:
-    """Platforms made after it: `$sys/<product>/<device>/thing/property/post`, `tylink/<device>/thing/…/report`."""
+    """Platforms made after it: `$sys/<product>/<device>/thing/property/post`, `tylink/<device>/thing/…/report`,
+    Tencent's `$thing/up/property/<product>/<device>`."""
+    if levels[0] == "$thing":
+        device = "/".join(levels[3:]) or topic
+        if levels[1:2] == ["down"]:
+            return _Topic(device, "command")
+        return _Topic(device, "" if levels[2:3] == ["property"] else "event")
     if "thing" not in levels:
         return _Topic(topic, "")
     at = levels.index("thing")

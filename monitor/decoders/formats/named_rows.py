@@ -27,7 +27,8 @@ _GATEWAY_KEYS = (
 )  # fmt: skip
 _DEVICE_KEYS = (
     "devId", "dev_id", "deviceId", "device_id", "devName", "dev_name", "deviceName", "device_name", "device", "dev",
-    "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter", "server_name",
+    "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter", "deviceCode", "device_code",
+    "server_name", "location_code",
 )  # fmt: skip
 _SLAVE_KEYS = ("slaveId", "slave_id", "slaveid", "slave", "sid", "unit_id", "unitId", "server_id")
 """Of a number that is unique at its gateway only."""
