@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import cast
 
 from monitor.config import load_registry, load_settings
+from monitor.config.csv_table import header_of
 from monitor.config.registry_files import DEVICES_FILE
 from monitor.decoders.mapping import FOREIGN, MONITORED, UNMAPPED, DeviceMap, claims
+from monitor.decoders.sources import topic_matches
 from monitor.decoders.values import QUANTITIES, Measured
 from monitor.errors import InputError
 from monitor.registry import Registry
+from monitor.settings import Settings
 from monitor.store.quarantine import read_refused
 from monitor.store.source_memory import SeenUnmapped, read_unmapped
 
@@ -27,7 +30,7 @@ _UNLESS_GIVEN = {"source_id": "", "item": "total", "source": "register", "field"
 _REFUSED_MS = 86_400_000
 """What was quarantined so long ago at most is told with the ids: it may be why one is not among them."""
 _ABOUT_IDS = ("unknown_device", "foreign_device")
-"""Reasons of what is listed anyway."""
+"""Reasons of what is listed anyway, but for native messages, which no source notes."""
 _UNKNOWN = "?"
 """In place of a building that only the installer knows."""
 
@@ -49,13 +52,13 @@ def devices_command(config: Path, *, unmapped: bool, building: str | None, env: 
     if waiting:
         if building is None:
             building = registry.buildings[0].id if len(registry.buildings) == 1 else _UNKNOWN
-        _offer(devices, waiting, _header(config), building, set(registry.device_row))
-    else:
+        _offer(devices, waiting, header_of(config / DEVICES_FILE), building, set(registry.device_row))
+    refusals = read_refused(settings.sqlite_path, now_ms - _REFUSED_MS, lambda *row: _is_listed(settings, *row))
+    if not waiting and not any(refused.reason in _ABOUT_IDS for refused in refusals):
         out.write("every id that was seen has a device\n")
-    for refused in read_refused(settings.sqlite_path, now_ms - _REFUSED_MS):
-        if refused.reason not in _ABOUT_IDS:
-            last = f"the last {_time(refused.last_ms)} on {refused.topic}: {refused.detail}"
-            out.write(_comment(f"quarantined as {refused.reason} in the last day: {refused.times}, {last}"))
+    for refused in refusals:
+        last = f"the last {_time(refused.last_ms)} on {refused.topic}: {refused.detail}"
+        out.write(_comment(f"quarantined as {refused.reason} in the last day: {refused.times}, {last}"))
 
 
 def _offer(
@@ -74,6 +77,15 @@ def _offer(
             out.write(f"# no row: {_why_none(seen)}\n")
         for row in rows:
             out.write(_line([row.get(column, "") for column in [*columns, *missing]]))
+
+
+def _is_listed(settings: Settings, reason: str, topic: str) -> bool:
+    """Whether what was quarantined is an id that a source has noted."""
+    if reason not in _ABOUT_IDS:
+        return False
+    of = (source for source in settings.sources if any(topic_matches(topic, each) for each in source.topics))
+    source = next(of, None)
+    return source is not None and source.format != "native"
 
 
 def _list(registry: Registry) -> None:
@@ -148,8 +160,8 @@ def _rows(seen: SeenUnmapped, building: str, taken: set[str]) -> Iterator[dict[s
 
 
 def _row(seen: SeenUnmapped, building: str, taken: set[str], suffix: str, **cells: str) -> dict[str, str]:
-    """An id of its own: the payload's where it is free."""
-    device_id = wanted = f"{seen.unmapped.source_id}{suffix}"
+    """An id of its own: the payload's where it is free, and would not begin a comment."""
+    device_id = wanted = f"{seen.unmapped.source_id}{suffix}".lstrip("#") or seen.unmapped.source
     number = 1
     while device_id in taken:
         number += 1
@@ -162,12 +174,6 @@ def _row(seen: SeenUnmapped, building: str, taken: set[str], suffix: str, **cell
         "source_id": seen.unmapped.source_id,
         **cells,
     }
-
-
-def _header(config: Path) -> list[str]:
-    """The columns of this configuration's devices.csv."""
-    with (config / DEVICES_FILE).open(encoding="utf-8-sig", newline="") as file:
-        return [column.strip() for column in next(csv.reader(file))]
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

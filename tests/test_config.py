@@ -334,6 +334,15 @@ def test_no_other_zone_is_offered_for_a_city_that_has_none(tmp_path: Path) -> No
     assert problem.found == "found 'Asia/Mumbai', expected an IANA timezone as Asia/Ho_Chi_Minh"
 
 
+def test_comments_are_passed_over(tmp_path: Path) -> None:
+    text = '# mine, "not CSV\nid,building,kind\n# plugs: {"a": 1,"b"}\nm1,b1,meter\n'
+    text += '"# from, a sheet",,\n#m2,b1,meter\nm3,b1,x\n'
+    (problem,) = errors(tmp_path, devices=text)
+    assert (problem.line, problem.column) == (7, "kind")
+    registry, _ = load(tmp_path, devices=text.replace("x\n", "meter\n"))
+    assert [device.id for device in registry.devices] == ["m1", "m3"]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -62,8 +62,7 @@ def test_rows_that_are_offered_make_the_ids_known(
         Unmapped("p1", "known", "dsmr", SEEN_MS, {"register": 5.0}),
     )
     lines = listed(capsys, config, "--unmapped")
-    rows = [line for line in lines if not line.startswith("#")]
-    assert rows == [
+    assert [line for line in lines if not line.startswith("#")] == [
         "unit-1,school,meter,total,register,air,unit-1,,",
         "unit-1-ac,school,ac,,,air,unit-1,,",
         "E001,school,meter,gas,register,p1,E001,,",
@@ -73,7 +72,7 @@ def test_rows_that_are_offered_make_the_ids_known(
     assert "# plugs, last seen 2026-06-28T09:15:00Z on tele/plug/SENSOR: register 6.294, power_kw 2.635" in lines
     assert sum(line.startswith("# no row") for line in lines) == 1
     with (config / "devices.csv").open("a") as file:
-        file.writelines(f"{row}\n" for row in rows)
+        file.writelines(f"{line}\n" for line in lines)
     assert main(["check", "--config", str(config)]) == 0
     registry, _ = load_registry(config, now_ms=SEEN_MS)
     devices = DeviceMap(registry)
@@ -131,6 +130,8 @@ def test_what_could_not_be_read_is_told_for_a_day(
     capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
 ) -> None:
     note(tmp_path)
+    with (config / "monitor.yaml").open("a") as file:
+        file.write('sources: [{name: plugs, format: tasmota, topics: ["tele/#"]}]\n')
     now_ms = int(time.time() * 1000)
     store = Quarantine(tmp_path / "state" / "monitor.sqlite", max_rows=100)
     for age_ms, reason, detail in (
@@ -145,6 +146,31 @@ def test_what_could_not_be_read_is_told_for_a_day(
     assert first == "every id that was seen has a device"
     assert told.startswith("# quarantined as no_timezone in the last day: 2, the last 2")
     assert told.endswith("Z on tele/a: 12:00 names?no zone")
+
+
+def test_native_ids_are_told_with_what_was_quarantined(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    with (config / "monitor.yaml").open("a") as file:
+        file.write(
+            'sources: [{name: own, format: native, topics: ["own/#"]}, {name: x, format: tasmota, topics: ["#"]}]\n'
+        )
+    note(tmp_path)
+    store = Quarantine(tmp_path / "state" / "monitor.sqlite", max_rows=100)
+    for topic, reason in (("own/a", "unknown_device"), ("tele/b", "unknown_device"), ("own/c", "foreign_device")):
+        store.add([QuarantineEntry(int(time.time() * 1000), topic, b"{}", reason, "m7")])
+    store.close()
+    told = [line.partition(" in the last day: ")[::2] for line in listed(capsys, config, "--unmapped")]
+    assert [what for what, _ in told] == ["# quarantined as foreign_device", "# quarantined as unknown_device"]
+    assert all(last.startswith("1, the last ") for _, last in told)
+    assert [last.partition(" on ")[2] for _, last in told] == ["own/c: m7", "own/a: m7"]
+
+
+def test_an_id_is_no_comment(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
+    note(tmp_path, Unmapped("plugs", "#", "t", SEEN_MS, {"power_kw": 6.0}))
+    note(tmp_path, Unmapped("plugs", "#5", "t", SEEN_MS, {"power_kw": 6.0}))
+    lines = listed(capsys, config, "--unmapped")
+    assert lines[1::2] == ["plugs,school,meter,total,power,plugs,#,,", "5,school,meter,total,power,plugs,#5,,"]
 
 
 def test_ids_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
-"""CSV files as spreadsheets save them: UTF-8 with or without a BOM, a header, empty cells for defaults."""
+"""CSV files as spreadsheets save them: UTF-8 with or without a BOM, a header, empty cells for defaults.
+
+Lines that begin with `#` are comments, also those that a spreadsheet has parted into cells.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from monitor.config.findings import Bounds, Findings, nearest, number_of, shown, text_problem
 
-__all__ = ["Row", "read_table"]
+__all__ = ["Row", "header_of", "read_table"]
+
+_COMMENT = re.compile(r"^#[^\r\n]*", re.MULTILINE)
 
 
 class Row:
@@ -79,13 +85,13 @@ def read_table(
         line = data.count(b"\n", 0, error.start) + 1
         findings.error(file, "not UTF-8 text; save the sheet as 'CSV UTF-8'", line=line)
         return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(_without_comments(text), strict=True)
     columns: list[str] | None = None
     line = 1
     try:
         for cells in reader:
             first_line, line = line, reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
+            if _is_passed_over(cells):
                 continue
             if columns is None:
                 columns = _header(cells, file, first_line, findings, required=required, optional=optional)
@@ -106,6 +112,21 @@ def read_table(
         return
     if columns is None:
         findings.error(file, f"empty, expected a header with the columns {', '.join(required)}")
+
+
+def header_of(path: Path) -> list[str]:
+    """The columns of a file in which nothing is wrong."""
+    reader = csv.reader(_without_comments(path.read_text("utf-8-sig")))
+    return [column.strip() for column in next(cells for cells in reader if not _is_passed_over(cells))]
+
+
+def _without_comments(text: str) -> io.StringIO:
+    """Their lines are left empty, for quotes in them are no CSV."""
+    return io.StringIO(_COMMENT.sub("", text), newline="")
+
+
+def _is_passed_over(cells: Sequence[str]) -> bool:
+    return not any(cell.strip() for cell in cells) or cells[0].startswith("#")
 
 
 def _header(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,25 +85,31 @@ class Quarantine:
             self._db.close()
 
 
-def read_refused(path: Path, since_ms: int, newest: int = 1000) -> list[Refused]:
+def read_refused(
+    path: Path, since_ms: int, but_for: Callable[[str, str], bool] = lambda reason, topic: False, newest: int = 1000
+) -> list[Refused]:
     """The newest rows that are not older than `since_ms` [UTC ms], by reason, in a file that a running monitor may be
     writing; the most frequent first. Raises StoreError.
 
-    Only the newest are looked at, for reasons lie behind payloads: 100,000 rows would be 400 MB to read.
+    but_for: whether rows of this reason and topic are left out. Only the newest are looked at, for reasons lie behind
+    payloads: 100,000 rows would be 400 MB to read.
     """
     db = connect(path, read_only=True)
     try:
         with translated(path, "read quarantine"):
-            # With MAX() alone, SQLite takes the other columns from the row that has it.
             rows = db.execute(
-                "SELECT MAX(id), reason, COUNT(*), time_ms, topic, detail FROM quarantine "
-                "WHERE id > (SELECT MAX(id) FROM quarantine) - ? AND time_ms >= ? "
-                "GROUP BY reason ORDER BY COUNT(*) DESC, reason",
+                "SELECT reason, time_ms, topic, detail FROM quarantine "
+                "WHERE id > (SELECT MAX(id) FROM quarantine) - ? AND time_ms >= ? ORDER BY id",
                 (newest, since_ms),
             ).fetchall()
     finally:
         db.close()
-    return [Refused(*row[1:]) for row in rows]
+    found: dict[str, Refused] = {}
+    for reason, time_ms, topic, detail in rows:
+        if not but_for(reason, topic):
+            times = found[reason].times if reason in found else 0
+            found[reason] = Refused(reason, times + 1, time_ms, topic, detail)
+    return sorted(found.values(), key=lambda refused: (-refused.times, refused.reason))
 
 
 def insert_entries(db: sqlite3.Connection, entries: Sequence[QuarantineEntry], max_rows: int) -> None:
