@@ -3,9 +3,9 @@
 Topic `v3/<application>@<tenant>/devices/<device>/up`, without `@<tenant>` on an open source server (data formats in
 thethingsindustries.com/docs). What is empty, 0 or false is left out. The time is when the network server had the
 uplink, else the application server; `rx_metadata[].timestamp` is a counter of the gateway, never a time.
-`decoded_payload` is what the payload formatter made, `normalized_payload` the same in the Stack's own names. Uplinks
-that were simulated in the console are no readings. The Storage Integration and the console's events put the same
-message into `result` and into `data`.
+`decoded_payload` is what the payload formatter made, `normalized_payload` the same in the Stack's own names, read where
+the formatter's are unknown. Uplinks that were simulated in the console are no readings. The Storage Integration and the
+console's events put the same message into `result` and into `data`.
 """
 
 from __future__ import annotations
@@ -168,11 +168,17 @@ def _read(document: _Document, reader: LorawanReader, devices: Devices, found: F
     if repeated:
         found.ignore("duplicate")
         return
-    codec = uplink.decoded_payload
+    codec, normalized = uplink.decoded_payload, uplink.normalized_payload
     if not codec or (type(codec) is not dict and type(codec) is not list):
-        normalized = uplink.normalized_payload
-        codec = [normalized] if isinstance(normalized, dict) else normalized
+        codec, normalized = _listed(normalized), None
+    before = len(found.values), len(found.rejected)
     reader.read_of(found, device, codec, uplink.frm_payload, uplink.f_port, ts_ms)
+    if normalized and (len(found.values), len(found.rejected)) == before:
+        reader.read_of(found, device, _listed(normalized), None, uplink.f_port, ts_ms)
+
+
+def _listed(normalized: object) -> object:
+    return [normalized] if isinstance(normalized, dict) else normalized
 
 
 def _device(ids: _DeviceIds | None, version: _Version | None, devices: Devices) -> Device:
