@@ -507,6 +507,22 @@ def test_check_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert not problem.warning
 
 
+def test_check_doubts_a_gateway_that_is_no_source(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        buildings="id,timezone,policy,contract_kw\nb1,UTC,p,9\n",
+        devices="id,building,kind,gateway,source_id\nm1,b1,meter,plug,x\nm2,b1,meter,plugs,y\n"
+        "m3,b1,meter,gw,\nm4,b1,meter,,z\n",
+    )
+    (tmp_path / "monitor.yaml").write_text('sources: [{name: plugs, format: tasmota, topics: ["tele/#"]}]\n')
+    (problem,) = check(tmp_path, {}, NOW_MS)
+    assert (problem.line, problem.column, problem.warning) == (2, "gateway", True)
+    assert problem.found.startswith("'plug' is no source of monitor.yaml")
+    assert problem.found.endswith("did you mean 'plugs'?")
+    (tmp_path / "monitor.yaml").write_text("sources: 5\n")
+    assert {problem.file for problem in check(tmp_path, {}, NOW_MS)} == {"monitor.yaml"}
+
+
 def test_check_knows_the_horizon_of_the_settings(tmp_path: Path) -> None:
     write(tmp_path, devices="id,building,kind,max_rate,max_gap_s\nm1,b1,meter,1,7200\n")
     assert check(tmp_path, {}, NOW_MS) == []

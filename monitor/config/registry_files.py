@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -51,8 +51,17 @@ def load_registry(
     return registry, findings.warnings
 
 
-def read_registry(config_dir: Path, findings: Findings, *, now_ms: int, revision_horizon_h: float = 168.0) -> Registry:
-    """Like `load_registry`, but leaves all problems in `findings`; with errors among them the result is incomplete."""
+def read_registry(
+    config_dir: Path,
+    findings: Findings,
+    *,
+    now_ms: int,
+    revision_horizon_h: float = 168.0,
+    sources: Collection[str] | None = None,
+) -> Registry:
+    """Like `load_registry`, but leaves all problems in `findings`; with errors among them the result is incomplete.
+
+    sources: names of the sources that are not native, for a warning; None where they are not known."""
     policy_files = _read_policies(config_dir, findings)
     policies = {policy_id: entry.policy for policy_id, entry in policy_files.items()}
     buildings = _Buildings(findings, policies, now_ms)
@@ -67,7 +76,7 @@ def read_registry(config_dir: Path, findings: Findings, *, now_ms: int, revision
         ),
     ):
         buildings.read(row)
-    devices = _Devices(findings, policies, buildings.by_id, revision_horizon_h)
+    devices = _Devices(findings, policies, buildings.by_id, revision_horizon_h, sources)
     for row in read_table(
         config_dir / DEVICES_FILE,
         DEVICES_FILE,
@@ -187,12 +196,14 @@ class _Devices:
         policies: Mapping[str, Policy],
         buildings: Mapping[str, Building],
         revision_horizon_h: float,
+        sources: Collection[str] | None,
     ) -> None:
         self.by_id: dict[str, Device] = {}
         self._line_of: dict[str, int] = {}
         self._row_of: dict[str, Row] = {}
         self._findings, self._policies, self._buildings = findings, policies, buildings
         self._horizon_s = revision_horizon_h * 3600.0
+        self._sources = sources
 
     def read(self, row: Row) -> None:
         device_id, building_id = row.required("id"), row.required("building")
@@ -273,6 +284,13 @@ class _Devices:
                 "max_gap_s",
                 f"{device.max_gap_s:g} s is longer than the revision horizon of {self._horizon_s:g} s; "
                 "what comes after such a gap is too late to be counted",
+            )
+        is_of_source = bool(device.source_id or device.field)
+        if is_of_source and device.gateway and self._sources is not None and device.gateway not in self._sources:
+            row.warn(
+                "gateway",
+                f"{shown(device.gateway)} is no source of monitor.yaml, so that no payload with this source_id or "
+                f"field counts{nearest(device.gateway, self._sources)}",
             )
         if device.kind == "meter":
             if device.max_rate is None:

@@ -25,12 +25,14 @@ def check(config_dir: Path, env: Mapping[str, str], now_ms: int) -> list[Problem
     if not config_dir.is_dir():
         findings.error(str(config_dir), "no such folder; give the folder that holds buildings.csv")
         return findings.problems
-    settings = Settings()
+    settings, sources = Settings(), None
     try:
         settings = load_settings(config_dir, env)
+        sources = [source.name for source in settings.sources if source.format != "native"]
     except ConfigError as error:
         findings.problems.extend(error.problems)
     for doubt in doubts_of_sources(settings):
         findings.warn(SETTINGS_FILE, doubt.text, column=column_of(doubt.place))
-    read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=settings.revision_horizon_h)
+    horizon_h = settings.revision_horizon_h
+    read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=horizon_h, sources=sources)
     return sorted(findings.problems, key=lambda problem: (problem.file, problem.line or 0))
