@@ -1,8 +1,9 @@
 """Climate entities as Home Assistant knows them, on topics that the installer chose.
 
 Vocabulary: home-assistant.io/integrations/climate.mqtt. What a topic carries is said by the discovery message of its
-entity where there is one (`<prefix>/climate/…/config`, retained), else by the words of the topic itself:
-`study/ac/mode/state` is the mode of `study/ac`. Values are bare text, JSON strings or numbers, or one object for all.
+entity where there is one (`<prefix>/climate/…/config`, retained, or that of its device, `<prefix>/device/…/config`,
+which holds several), else by the words of the topic itself: `study/ac/mode/state` is the mode of `study/ac`. Values are
+bare text, JSON strings or numbers, or one object for all.
 Home Assistant's own statestream (`<base>/climate/<name>/state`: the mode) is read as well. What people write to
 (`…/set`) is a command; what a unit does at the moment (`action`) is not its mode.
 """
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from monitor.decoders.formats.climate import ROLES, Climate, Role
 from monitor.decoders.formats.ha_discovery import Told, told_of
+from monitor.decoders.formats.plug_values import is_id
 from monitor.decoders.formats.topics import COMMAND_LEVELS, Levels, levels_of
 from monitor.decoders.names import words_of
 from monitor.decoders.options import Options
@@ -64,6 +66,7 @@ _WITH_MODES = frozenset({"fan", "swing", "preset", "away", "hold", "aux"})
 """Levels whose `mode` is not the unit's: `<unit>/fan/mode/state`."""
 _CACHED = 2000
 _MAX_PER_TOPIC = 8
+_MAX_PER_DEVICE = 32
 _MAX_ID = 100
 
 
@@ -75,6 +78,8 @@ class _Place(NamedTuple):
     name: str
     ignored: str = ""
     is_discovery: bool = False
+    is_bundle: bool = False
+    """Of a device, with its entities under `components`."""
 
 
 class HaClimate:
@@ -94,7 +99,12 @@ class HaClimate:
                 self._places.clear()
             self._places[topic] = place
         if place.is_discovery:
-            self._learn(message, place.source_id, found)
+            found.ignore("discovery")
+            body = _object_of(message.payload) if message.payload.strip() else None
+            if place.is_bundle:
+                self._learn_bundle(topic, body, place.source_id)
+            else:
+                self._learn(topic, body, place.source_id)
             return
         told: list[list[Any]] | None = self._state.get(f"topic/{topic}")
         if told is not None:
@@ -107,9 +117,7 @@ class HaClimate:
     def _read_words(self, message: Message, place: _Place, found: Found) -> None:
         role = place.role
         if message.payload.lstrip()[:1] == b"{":
-            body = read_json(message.payload)
-            if not isinstance(body, dict):
-                raise UnreadableError(f"expected an object, found {shown(body)}")
+            body = _object_of(message.payload)
             if role is not None and "value" in body:
                 self._climate.add(found, place.source_id, role, body["value"], None, place.name)
             else:
@@ -140,34 +148,50 @@ class HaClimate:
                 name = path[-1] if path else place.name
                 self._climate.add(found, source_id, role, raw, None, name, is_fahrenheit=is_fahrenheit)
 
-    def _learn(self, message: Message, entity: str, found: Found) -> None:
-        found.ignore("discovery")
-        if not message.payload.strip():
-            self._forget(message.topic)
+    def _learn_bundle(self, topic: str, body: dict[str, Any] | None, device: str) -> None:
+        told = (body or {}).get("components", (body or {}).get("cmps"))
+        climates: dict[str, dict[str, Any]] = {}
+        for name, component in told.items() if isinstance(told, dict) else ():
+            is_climate = isinstance(component, dict) and component.get("platform", component.get("p")) == "climate"
+            if is_climate and is_id(name) and len(climates) < _MAX_PER_DEVICE:
+                climates[name] = component
+        key = f"bundle/{topic}"
+        known: list[str] = self._state.get(key) or []
+        for name in known:
+            if name not in climates:
+                self._forget(f"{topic}#{name}")
+        if not climates:
+            self._state.discard(key)
+        elif known != list(climates):
+            self._state.put(key, list(climates))
+        for name, component in climates.items():
+            self._learn(f"{topic}#{name}", {"~": (body or {}).get("~"), **component}, f"{device}/{name}")
+
+    def _learn(self, topic: str, body: dict[str, Any] | None, entity: str) -> None:
+        """topic: of the discovery message; None: the entity was taken back."""
+        if body is None:
+            self._forget(topic)
             return
-        body = read_json(message.payload)
-        if not isinstance(body, dict):
-            raise UnreadableError(f"expected an object, found {shown(body)}")
         told, commands, is_fahrenheit = told_of(body)
-        source_id, is_unit = self._source_id(message.topic, body, told, entity)
+        source_id, is_unit = self._source_id(topic, body, told, entity)
         by_topic: dict[str, list[list[Any]]] = {}
-        for role, topic, path in told:
-            by_topic.setdefault(topic, []).append([role, path, source_id, is_fahrenheit])
-        for topic in commands:
-            by_topic.setdefault(topic, [["command", [], source_id, None]])
-        config = f"config/{message.topic}"
+        for role, state_topic, path in told:
+            by_topic.setdefault(state_topic, []).append([role, path, source_id, is_fahrenheit])
+        for command_topic in commands:
+            by_topic.setdefault(command_topic, [["command", [], source_id, None]])
+        config = f"config/{topic}"
         known: dict[str, Any] = self._state.get(config) or {}
         new = {"id": source_id, "topics": sorted(by_topic)}
         if known != new:
-            self._forget(message.topic)
+            self._forget(topic)
             self._state.put(config, new)
             if is_unit:
-                self._state.put(f"unit/{source_id}", message.topic)
-        for topic, roles in by_topic.items():
-            key = f"topic/{topic}"
+                self._state.put(f"unit/{source_id}", topic)
+        for each, roles in by_topic.items():
+            key = f"topic/{each}"
             now: list[list[Any]] = self._state.get(key) or []
-            others = [each for each in now if each[2] != source_id and each[0] != "command"]
-            if [each for each in now if each[2] == source_id] == roles or (roles[0][0] == "command" and others):
+            others = [one for one in now if one[2] != source_id and one[0] != "command"]
+            if [one for one in now if one[2] == source_id] == roles or (roles[0][0] == "command" and others):
                 continue
             self._state.put(key, (others + roles)[:_MAX_PER_TOPIC])
 
@@ -203,9 +227,18 @@ class HaClimate:
 _MISSING = object()
 
 
+def _object_of(payload: bytes) -> dict[str, Any]:
+    body = read_json(payload)
+    if not isinstance(body, dict):
+        raise UnreadableError(f"expected an object, found {shown(body)}")
+    return body
+
+
 def _place(levels: Levels) -> _Place:
     if levels[-1] == "config" and "climate" in levels[-4:-2]:
         return _Place("/".join(levels[levels.index("climate") + 1 : -1]), None, "", is_discovery=True)
+    if levels[-1] == "config" and "device" in levels[-4:-2]:
+        return _Place(levels[-2], None, "", is_discovery=True, is_bundle=True)
     if levels[-1] in COMMAND_LEVELS or "cmnd" in levels or (len(levels) > 1 and levels[-2] in COMMAND_LEVELS):
         return _Place("", None, "", "command")
     if levels[-1] in _STATUS_LEVELS:
