@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from monitor.decoders.formats.dsmr_external import external_meters
+from monitor.decoders.formats.dsmr_serial import SERIAL_NAME, whole_telegram
 from monitor.decoders.formats.obis_json import ObisJson
 from monitor.decoders.names import DIMENSIONS
 from monitor.decoders.options import Options
@@ -123,7 +124,7 @@ class _Clock(Protocol):
 
 class Bridges:
     """The part of format `dsmr_p1` that is no telegram. State, by parent topic: the meter's number and the way in which
-    power flows, where each value has a topic of its own."""
+    power flows, where each value has a topic of its own; pieces of a telegram."""
 
     def __init__(
         self,
@@ -147,6 +148,14 @@ class Bridges:
         known = [name for name in body if name in NAMES]
         if known or "external" in body or "MBUS_DEVICES" in body:
             self._read_names(known, body, message, found)
+            return
+        piece = body.get(SERIAL_NAME)
+        if isinstance(piece, str):
+            telegram = whole_telegram(self._state, message.topic, piece)
+            if telegram is None:
+                found.ignore("partial")
+            else:
+                self._read_telegrams(telegram.encode("utf-8", "replace"), message, found)
             return
         for name in _TELEGRAMS:
             text = body.get(name)
