@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ Label = Callable[[Trail, Any], Any]
 EXACT_BELOW = 10**18
 """Whole numbers below it are taken as they are."""
 _LONGEST_NAME = 120
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+\b", re.ASCII)
 
 
 class Rule(NamedTuple):
@@ -200,7 +202,7 @@ def _number(get: Get, rule: Rule, dimension: Dimension | None) -> Read:
             if no_value and word_of(raw) in no_value:
                 found.ignore("no_value")
             else:
-                found.reject("bad_value", _say(source_id, name, raw, "is no number"))
+                found.reject("bad_value", _say(source_id, name, raw, _why_no_number(raw, rule.decimal)))
             return True
         if number is None or (no_value and (word_of(raw) in no_value or word_of(number) in no_value)):
             found.ignore("no_value")
@@ -247,6 +249,12 @@ def _number_of(raw: object, decimal: str) -> tuple[float | None, str | None]:
         if not unit or len(unit) > _LONGEST_NAME:
             raise
         return to_number(number), unit
+
+
+def _why_no_number(raw: object, decimal: str) -> str:
+    if decimal != "," and type(raw) is str and _COMMA.match(raw) is not None:
+        return 'is no number; where the comma is the decimal sign, say so in options: decimal: ","'
+    return "is no number"
 
 
 def plain_text(raw: str, unit: str | None, decimal: str) -> tuple[str | float | None, str | None]:

@@ -42,6 +42,17 @@ def values(found: Found) -> list[tuple[str, str, float]]:
 
 
 @pytest.mark.parametrize(
+    ("text", "decimal", "is_hinted"),
+    [("12,5", ".", True), ("-1201,75 kWh", ".", True), ("a,5", ".", False), ("12.5", ",", False)],
+)
+def test_a_decimal_comma_that_was_not_expected_is_told(text: str, decimal: str, *, is_hinted: bool) -> None:
+    (rejected,) = read({"values": [REGISTER], "decimal": decimal}, {"e": text}).rejected
+    assert rejected.reason == "bad_value"
+    assert rejected.detail.startswith(f"a/b e: {text} is no number")
+    assert ("decimal sign" in rejected.detail) == is_hinted
+
+
+@pytest.mark.parametrize(
     ("text", "ups", "steps", "is_key"),
     [
         ("a", 0, ("a",), False),
