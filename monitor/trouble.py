@@ -35,7 +35,7 @@ class Reporter:
         if status.connected:
             hidden = self._throttle.over(key)
             log.info("connected", broker=broker, session_present=status.session_present, hidden=hidden)
-            if status.session_present is False and status.connections > 1:
+            if status.session_lost:
                 log.error("the broker has lost the session: what it held for this monitor is gone", broker=broker)
         elif status.last_error and (hidden_now := self._throttle.admit(key)) is not None:
             log.warning("not connected", broker=broker, error=status.last_error, hidden=hidden_now)

@@ -74,8 +74,9 @@ class LinkStatus:
     connections: int = 0
     """Connections made so far."""
     session_present: bool | None = None
-    """Whether the broker still knew the session at the last connection. After the first, False means that what
-    it held for us is lost."""
+    """Whether the broker still knew the session at the last connection."""
+    session_lost: bool = False
+    """It did not, and we once had one, be it before a restart: what it held for us is gone."""
     last_error: str = ""
 
     @property
@@ -267,7 +268,9 @@ class BrokerLink:
             own: paho.Client, data: Any, flags: paho.ConnectFlags, code: Any, properties: Properties | None
         ) -> None:
             if not code.is_failure:
-                self._set_status(session_present=flags.session_present)
+                had_one = bool(self._memory.load(self._session))
+                present = flags.session_present
+                self._set_status(session_present=present, session_lost=had_one and not present)
             if connected is not None:
                 connected(own, data, flags, code, properties)  # type: ignore[call-arg, arg-type]  # paho's type is the union of its callback versions
 

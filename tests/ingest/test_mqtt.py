@@ -12,14 +12,20 @@ from typing import Any, Literal
 
 import aiomqtt
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from monitor.errors import BrokerError, JournalError
+from monitor.health import Health
 from monitor.ingest.intake import IntakeSettings
 from monitor.ingest.message import Message
 from monitor.ingest.mqtt import BrokerLink, LinkStatus
 from monitor.ingest.sessions import SubscriptionFile
+from monitor.logs import Throttle
+from monitor.metrics import Metrics
 from monitor.readings import ReadingColumns
 from monitor.settings import BrokerSettings
+from monitor.trouble import Reporter
 from tests.decoders.made import ARRIVAL_MS
 from tests.ingest.made import Made, until
 from tests.services.mosquitto import Mosquitto, Publisher, make_certificates
@@ -208,6 +214,31 @@ def test_the_session_and_the_broker_s_death(tmp_path: Path, version: Version) ->
 
     with Mosquitto(tmp_path / "broker") as broker:
         asyncio.run(scenario(broker))
+
+
+@versions
+def test_a_session_that_the_broker_has_lost_is_told_after_a_restart_too(
+    broker: Mosquitto, tmp_path: Path, version: Version
+) -> None:
+    async def scenario() -> list[bool]:
+        seen = []
+        for is_forgotten in (False, False, True):
+            if is_forgotten:
+                await asyncio.to_thread(broker.stop)
+                (tmp_path / "broker" / "sessions.db").unlink()
+                await asyncio.to_thread(broker.start)
+            link = link_of(settings(broker, version=version), tmp_path)
+            async with running(link):
+                seen.append(link.status.session_lost)
+                assert is_told(link.status) == link.status.session_lost
+        return seen
+
+    def is_told(status: LinkStatus) -> bool:
+        with capture_logs() as told:
+            Reporter(Metrics(CollectorRegistry()), Health({"broker test": "ready"}), Throttle()).link(status)
+        return any("lost the session" in entry["event"] for entry in told)
+
+    assert asyncio.run(scenario()) == [False, False, True]
 
 
 @versions
