@@ -5,6 +5,7 @@ spread differently by every sender, so it is put together in a fixed order:
 
 - The meter: the first of a literal list of tags (`thing`, `device`, `id`, `meter`, …, `host` and `source` last), else
   the measurement, else, where the measurement says what is measured, the topic.
+  A tag `channel` or `circuit` is put after it: meters of many circuits send each with the device's id.
 - The name: the field's own, or, for a field that says nothing (`value`, `gauge`, …), a tag such as `datapoint` or
   `name`, else the measurement.
 - Direction and tariff: a tag `direction` (`export`, `out`, …; `import`, `in`, … of powers) or `tariff` counts as if the
@@ -22,9 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from monitor.decoders.formats.balance import balance
-from monitor.decoders.formats.line_syntax import Line, MalformedLineError, value_of, without_quotes
+from monitor.decoders.formats.line_syntax import Line, MalformedLineError, joined, value_of, without_quotes
 from monitor.decoders.formats.line_syntax import read as read_line
-from monitor.decoders.formats.topics import is_command
+from monitor.decoders.formats.topics import is_command, is_status
 from monitor.decoders.names import DIMENSIONS, Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
@@ -45,6 +46,7 @@ _ID_TAGS = (
     "agent_host", "host", "hostname", "source",
 )  # fmt: skip
 """Tags that name the meter, as words, the surest first."""
+_PART_TAGS = "channel", "circuit"
 _NAME_TAGS = (
     "datapoint", "data_point", "name", "metric", "metric_name", "sensor", "quantity", "field", "parameter", "register",
     "measurement", "type", "entity_id",
@@ -66,6 +68,7 @@ _INWARD = frozenset({"import", "imported", "in", "inward", "consumed", "delivere
 """Words of a tag that says where energy flows."""
 _TARIFF_TAGS = "tariff", "tariff_id", "tariff_name", "rate"
 _LONGEST_TARIFF = 20
+_LONGEST_PART = 60
 _SCALES = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 """Precision → the factor and the divisor that make ms."""
 _LONGEST = 200
@@ -147,7 +150,8 @@ class LineProtocol:
         self._fields = options.fields
         self._scale = _SCALES.get(options.more.get("precision", "auto"))
         id_tag = options.more.get("id_tag")
-        self._id_tags = (words_of(id_tag), *_ID_TAGS) if id_tag else _ID_TAGS
+        self._id_tag = words_of(id_tag) if id_tag else ""
+        self._id_tags = (self._id_tag, *_ID_TAGS) if id_tag else _ID_TAGS
         self._cache: dict[tuple[str, str, str | None], _Series] = {}
         self._shapes: dict[tuple[tuple[str, str], ...], _Shape] = {}
         """By fields, each with its key in `_LOOKS`."""
@@ -161,6 +165,9 @@ class LineProtocol:
             raise UnreadableError(f"byte {error.start} is no UTF-8") from None
         has_escapes = "\\" in text or '"' in text
         lines = text.split("\n")
+        if len(lines) == 1 and is_status(message.topic, message.payload):
+            found.ignore("status")
+            return
         position, count, rejected = 0, len(lines), 0
         while position < count:
             first = position
@@ -172,13 +179,13 @@ class LineProtocol:
             try:
                 read = read_line(line)
             except MalformedLineError as error:
-                joined = _joined(lines, first)
-                if joined is None:
+                longer = joined(lines, first)
+                if longer is None:
                     rejected += 1
                     if rejected <= _MAX_REJECTED:
                         found.reject("malformed", f"line {first + 1}: {error}: {shown(line)}")
                     continue
-                read, position = joined
+                read, position = longer
             self._read_line(read, message.topic, found)
         if rejected > _MAX_REJECTED:
             more = rejected - _MAX_REJECTED
@@ -338,6 +345,14 @@ class LineProtocol:
             source_id = tags[used]
         if not source_id:
             source_id = topic if used == "*" or unit_of(series.measurement) else series.measurement
+        part = next((tags[tag] for tag in _PART_TAGS if tags.get(tag)), "")
+        if (
+            part
+            and len(part) <= _LONGEST_PART
+            and not tags.get(self._id_tag)
+            and self._names.meaning(part, unit) is None
+        ):
+            source_id = f"{source_id}/{part}"
         is_plain = meaning.is_unit_known and not meaning.tariff and meaning.quantity not in ("on", "mode")
         return _Target(source_id, name, unit, meaning.quantity, meaning.factor, meaning.offset, is_plain)
 
@@ -374,21 +389,3 @@ def _series(line: Line, unit: str | None) -> _Series:
 def _says_nothing(name: str) -> bool:
     """Whether a unit alone says what a value of this name is."""
     return SAYS_OTHERWISE.isdisjoint(words_of(name).split("_"))
-
-
-def _joined(lines: list[str], first: int) -> tuple[Line, int] | None:
-    """The line that begins at `first` and goes on, because a text in it holds line ends, to the next line with an odd
-    number of quotes; and the position after it. None: there is none. Every line is looked at twice at most."""
-    if not _is_odd(lines[first]):
-        return None
-    for last in range(first + 1, len(lines)):
-        if _is_odd(lines[last]):
-            try:
-                return read_line("\n".join(lines[first : last + 1]).strip(" \r\t\0")), last + 1
-            except MalformedLineError:
-                return None
-    return None
-
-
-def _is_odd(line: str) -> bool:
-    return (line.count('"') - line.count('\\"')) % 2 == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Line", "MalformedLineError", "read", "stamp_of", "value_of", "without_quotes"]
+__all__ = ["Line", "MalformedLineError", "joined", "read", "stamp_of", "value_of", "without_quotes"]
 
 _HEAD = re.compile(r"((?:[^\\ ]|\\.)++)(?: ++|$)", re.DOTALL)
 _PART = re.compile(r"((?:[^\\,]|\\.)*+)(?:,|$)", re.DOTALL)
@@ -113,3 +113,21 @@ def without_quotes(raw: str) -> str:
 
 def _plain(text: str) -> str:
     return _ESCAPED.sub(r"\1", text) if "\\" in text else text
+
+
+def joined(lines: list[str], first: int) -> tuple[Line, int] | None:
+    """The line that begins at `first` and goes on, because a text in it holds line ends, to the next line with an odd
+    number of quotes; and the position after it. None: there is none. Every line is looked at twice at most."""
+    if not _is_odd(lines[first]):
+        return None
+    for last in range(first + 1, len(lines)):
+        if _is_odd(lines[last]):
+            try:
+                return read("\n".join(lines[first : last + 1]).strip(" \r\t\0")), last + 1
+            except MalformedLineError:
+                return None
+    return None
+
+
+def _is_odd(line: str) -> bool:
+    return (line.count('"') - line.count('\\"')) % 2 == 1

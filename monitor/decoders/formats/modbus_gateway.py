@@ -14,7 +14,7 @@ from monitor.decoders.formats.mbmd import Mbmd
 from monitor.decoders.formats.modbus_logger import ModbusLogger, is_of_logger
 from monitor.decoders.formats.named_rows import NamedRows
 from monitor.decoders.formats.plain_values import TIME_KEYS, UNIT_KEYS, VALUE_KEYS, PlainValues, as_unit, first
-from monitor.decoders.formats.topics import is_command
+from monitor.decoders.formats.topics import STATUS_LEVELS, is_command
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, text_of
 from monitor.decoders.state import SourceState
@@ -24,8 +24,9 @@ from monitor.ingest.message import Message
 
 __all__ = ["ModbusGateway"]
 
+_CONFIG = "/config", "/configuration"
+"""Ends of topics under which tables of registers are kept, with the units of what is in them."""
 _REQUEST_FIELDS = 9
-_STATUS_LEVELS = frozenset({"status", "state", "lwt", "LWT", "connected", "online", "availability"})
 
 
 class ModbusGateway:
@@ -40,6 +41,9 @@ class ModbusGateway:
     def read(self, message: Message, found: Found) -> None:
         if is_command(message.topic):
             found.ignore("command")
+            return
+        if message.topic.endswith(_CONFIG):
+            found.ignore("status")
             return
         if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
             self._read_text(message, found, text_of(message.payload))
@@ -64,7 +68,7 @@ class ModbusGateway:
         unit = as_unit(first(document, UNIT_KEYS))
         if (
             type(raw) in (dict, list)
-            or name in _STATUS_LEVELS
+            or name in STATUS_LEVELS
             or not device
             or self._plain.names.meaning(name, unit) is None
         ):
@@ -90,7 +94,7 @@ class ModbusGateway:
         elif len(fields) == 1 and self._plain.names.meaning(levels[-1]) is not None and levels[-1] != "state":
             device = "/".join(levels[:-1]) or message.topic
             self._plain.names.add(found, device, levels[-1], text, None)
-        elif levels[-1] in _STATUS_LEVELS:
+        elif levels[-1] in STATUS_LEVELS:
             found.ignore("status")
         elif len(fields) == 1:
             found.ignore("no_mapping")

@@ -44,6 +44,7 @@ ID_KEYS = (
 TIME_KEYS = (
     "ts", "timestamp", "Timestamp", "TimeStamp", "timeStamp", "timestamp_ms", "ts_ms", "time", "Time", "datetime",
     "dateTime", "date_time", "eventTime", "event_time", "measured_at", "dtm", "timeCreated",
+    "unixTime", "unix_time",
 )  # fmt: skip
 VALUE_KEYS = ("value", "val", "v", "Value")
 UNIT_KEYS = ("unit", "units", "uom", "Unit")
@@ -128,6 +129,11 @@ class PlainValues:
         """By an object's keys."""
         self._nested_plans: dict[tuple[str, ...], _Plan] = {}
         """By what stands before its names, and an object's keys."""
+
+    def id_in(self, body: dict[str, Any]) -> str | None:
+        """The id that an object gives of itself."""
+        plan = self._plans.get(tuple(body)) or self._plan("", body)
+        return None if plan.id_key is None else as_id(body[plan.id_key])
 
     def read_body(
         self,

@@ -20,6 +20,7 @@ from msgspec import UNSET
 
 from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.senml_pack import members, records_of, usual_members, usual_records
+from monitor.decoders.formats.topics import is_command, is_status
 from monitor.decoders.names import Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -91,6 +92,9 @@ class SenML:
         self._count = 0
 
     def read(self, message: Message, found: Found) -> None:
+        if is_command(message.topic):
+            found.ignore("command")
+            return
         values, ignored = len(found.values), len(found.ignored)
         if not self._read_usual(message, found):
             del found.values[values:], found.ignored[ignored:]
@@ -146,7 +150,13 @@ class SenML:
         return True
 
     def _read_any(self, message: Message, found: Found) -> None:
-        records = records_of(message.payload)
+        try:
+            records = records_of(message.payload)
+        except UnreadableError:
+            if not is_status(message.topic, message.payload):
+                raise
+            found.ignore("status")
+            return
         for record in records:
             if record.bver is not UNSET:
                 _check_version(record.bver)

@@ -8,7 +8,7 @@ from typing import Any
 from monitor.decoders.payloads import shown
 from monitor.decoders.values import UnreadableError
 
-__all__ = ["COMMAND_LEVELS", "Levels", "is_command", "is_order", "levels_of"]
+__all__ = ["COMMAND_LEVELS", "STATUS_LEVELS", "Levels", "is_command", "is_order", "is_status", "levels_of"]
 
 Levels = tuple[str, ...]
 
@@ -16,11 +16,14 @@ _LONGEST = 400
 """[characters] of a topic. What is longer is nobody's device, and would fill the memory of those that are."""
 COMMAND_LEVELS = frozenset({"set", "command", "cmd", "cmnd", "commands", "control", "write", "desired"})
 """Last levels of topics to which people write: a wish, whatever the payload says."""
+STATUS_LEVELS = frozenset({"status", "state", "lwt", "LWT", "connected", "online", "availability"})
+"""Last levels of topics that say whether a device is there."""
 _BEFORE_LAST = frozenset({"set", "command", "cmd", "cmnd", "commands"})
 """`set/setpoint`, `command/ac-1`."""
 _ORDER_KEYS = frozenset({"cmd", "command", "method", "action", "op", "msgType", "msg_type", "type"})
 _CACHED_TOPICS = 4000
 _LONGEST_ORDER = 40
+_LONGEST_STATUS = 20
 _ORDERS = frozenset({"set", "write", "command", "cmd", "down", "downlink"})
 
 
@@ -41,6 +44,11 @@ def is_command(topic: str) -> bool:
     """Whether people write to a topic."""
     *_, before, last = ("", *topic.rsplit("/", 2))
     return last in COMMAND_LEVELS or before in _BEFORE_LAST or topic.startswith("cmnd/") or "/cmnd/" in topic
+
+
+def is_status(topic: str, payload: bytes) -> bool:
+    """Whether a word (`online`) says that a device is there: to be asked of what is not of its format."""
+    return len(payload) <= _LONGEST_STATUS and payload.isalpha() and topic.rpartition("/")[2] in STATUS_LEVELS
 
 
 def is_order(body: dict[str, Any]) -> bool:
