@@ -36,7 +36,7 @@ _REGISTER = (
     "energy_meter", "energy_register", "energy_reading", "energy_index", "meter_reading", "register",
     "cumulative_energy", "energy_cumulative", "accumulated_energy", "energy_accumulated", "energy_sum", "sum_energy",
     "total", "import", "import_total", "total_import", "ep", "epi", "ep_imp", "ep_plus", "wp_plus", "ap_energy",
-    "kwh_total", "total_kwh", "kwh", "wh", "lifetime_energy", "energy_lifetime", "active_electric_energy",
+    "kwh_total", "total_kwh", "kwh", "wh", "kwh_del", "lifetime_energy", "energy_lifetime", "active_electric_energy",
     "combined_active_energy", "total_combined_active_energy", "combined_active_energy_total", "e_total",
     "total_act_energy", "act_energy", "meter_total", "dien_nang", "power_consumption_total",
     "total_power_consumption", "consumption", "total_consumption", "consumption_total",
@@ -55,7 +55,7 @@ _EXPORT = (
     "negative_active_energy_total", "energy_minus", "active_energy_minus", "energy_active_minus", "energy_fed_in",
     "energy_feed_in", "feed_in_energy", "feed_in", "energy_to_grid", "grid_export", "grid_energy_export", "export",
     "export_total", "total_export", "export_register", "epe", "ep_exp", "ep_minus", "wp_minus",
-    "total_act_ret_energy", "energy_injected", "injected_energy", "energy_injection",
+    "kwh_rec", "total_act_ret_energy", "energy_injected", "injected_energy", "energy_injection",
     "反向有功电能", "反向有功总电能", "反向总有功电能", "反向有功电度",
 )  # fmt: skip
 _POWER = (
@@ -63,7 +63,7 @@ _POWER = (
     "power_active_total", "total_power_active", "instantaneous_power", "power_instantaneous", "current_power",
     "power_current", "momentary_power", "real_power", "power_real", "power_usage", "power_draw", "power_load",
     "load_power", "apower", "act_power", "total_act_power", "grid_power", "power_grid", "electric_power",
-    "electrical_power", "p", "p_total", "p_tot", "ptot", "p_sum", "psum", "pt", "kw", "kw_total", "total_kw",
+    "electrical_power", "p", "p_total", "p_tot", "ptot", "p_sum", "psum", "pt", "kw", "kw_total", "kw_tot", "total_kw",
     "active_power_sum", "sum_active_power", "combined_active_power", "three_phase_active_power", "watt", "watts",
     "power_now", "power_consumption", "cong_suat", "instant_power", "power_instant", "active_power_instantaneous",
     "tong_cong_suat", "cong_suat_tac_dung", "功率", "总功率", "有功功率", "总有功功率", "有功总功率", "瞬时有功功率",

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 
 from monitor.decoders.formats.sparkplug_schema import BOOLEAN, payload_class
 from monitor.decoders.payloads import read_json, shown
+from monitor.decoders.times import BadTimeError, parse_iso, to_ms
 from monitor.decoders.values import UnreadableError
 
 __all__ = ["TEMPLATE", "Metric", "Payload", "inside", "number_of", "read", "rebirth_request"]
@@ -50,10 +51,12 @@ _GOOD_QUALITY = range(192, 256)
 """OPC's quality, as the specification's property `Quality` has it: 0 is bad, 192 good, 500 stale."""
 _COMPRESSED = "SPBV1.0_COMPRESSED"
 _MAX_RATIO = 64
+_UINT32 = (1 << 32) - 1
 _UINT64 = 1 << 64
 """Integers of JSON are of any size, those of a protocol buffer are below this."""
 _MAX_DEPTH = 4
 _MAX_UNIT = 40
+_MAX_TIME = 40
 _FLOAT32_FORMS = ("%.6g", "%.7g", "%.8g", "%.9g")
 """Six digits always survive 32 bits, nine always tell them."""
 _new = tuple.__new__
@@ -215,6 +218,8 @@ def _read_json(payload: bytes) -> Payload | None:
     if not isinstance(metrics, list):
         metrics = []
     seq = raw.get("seq")
+    if isinstance(seq, dict):
+        seq = _json_long(seq)
     if isinstance(seq, str) and seq.isascii() and seq.isdigit() and len(seq) < _MAX_UNIT:
         seq = int(seq)
     is_seq = isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _UINT64
@@ -231,7 +236,24 @@ def _json_topic(raw: Any) -> str:
 def _json_time(raw: Any) -> Any:
     if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < _MAX_UNIT:
         return int(raw)
+    if isinstance(raw, dict):
+        return _json_long(raw)
+    if isinstance(raw, str) and "T" in raw[:11] and len(raw) <= _MAX_TIME:
+        try:
+            at = parse_iso(raw)
+            return raw if at.tzinfo is None else to_ms(at)
+        except BadTimeError:
+            return raw
     return raw
+
+
+def _json_long(raw: dict[str, Any]) -> Any:
+    """A number of 64 bits as JavaScript's libraries take it apart: `{"low": 1, "high": 0, "unsigned": true}`."""
+    low, high = raw.get("low"), raw.get("high")
+    if type(low) is not int or type(high) is not int:
+        return raw
+    number = (high & _UINT32) << 32 | low & _UINT32
+    return number if raw.get("unsigned") is True or number >> 63 == 0 else number - _UINT64
 
 
 def _json_metrics(metrics: list[Any], folder: str = "", stamp: Any = 0, depth: int = 0) -> Iterator[Metric]:
@@ -248,6 +270,8 @@ def _json_metrics(metrics: list[Any], folder: str = "", stamp: Any = 0, depth: i
         kind, value = "plain", raw.get("value")
         for key in raw.keys() & _JSON_VALUES.keys():
             kind, value = _JSON_VALUES[key], raw[key]
+        if isinstance(value, dict) and isinstance(long := _json_long(value), int):
+            value = long
         if isinstance(value, dict):
             children = value.get("metrics")
             if isinstance(children, list) and depth < _MAX_DEPTH and not value.get("isDefinition"):
