@@ -262,5 +262,6 @@ async def open_service(
             intake,
             links,
             gauges,
+            reporter,
             stopping,
         )

@@ -32,6 +32,7 @@ from monitor.store.protocol import Applied
 from monitor.store.quarantine import Quarantine
 from monitor.store.sender import OutboxSender, SenderSettings
 from monitor.store.sqlite import SqliteStore
+from monitor.trouble import Reporter
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ class Service:
     intake: Intake
     links: list[BrokerLink]
     gauges: Gauges
+    reporter: Reporter
     stopping: threading.Event
 
     async def run(self, stop: asyncio.Event, reload: asyncio.Event) -> None:
@@ -148,6 +150,7 @@ class Service:
                 braked = stats.is_full or (braked and stats.is_nearly_full)
             if sender:
                 sender.wake()
+                self.reporter.sink(sender.status)
             self.health.set("event loop", True, "turning", valid_s=LOOP_VALID_S)
             await asyncio.sleep(GAUGES_S)
 

@@ -11,6 +11,7 @@ from monitor.ingest.intake import IntakeStatus
 from monitor.ingest.mqtt import LinkStatus
 from monitor.logs import Throttle
 from monitor.metrics import Metrics
+from monitor.store.sender import SinkStatus
 
 __all__ = ["Reporter"]
 
@@ -25,6 +26,7 @@ class Reporter:
         self._health = health
         self._throttle = throttle
         self._failures = 0
+        self._failing_sinks: set[str] = set()
 
     def link(self, status: LinkStatus) -> None:
         """How the link to a broker is."""
@@ -39,6 +41,23 @@ class Reporter:
                 log.error("the broker has lost the session: what it held for this monitor is gone", broker=broker)
         elif status.last_error and (hidden_now := self._throttle.admit(key)) is not None:
             log.warning("not connected", broker=broker, error=status.last_error, hidden=hidden_now)
+
+    def sink(self, status: SinkStatus) -> None:
+        """Whether what waits in the outbox is delivered."""
+        key = ("sink", status.sink)
+        if not status.kind:
+            if status.sink in self._failing_sinks:
+                self._failing_sinks.discard(status.sink)
+                log.info("results are delivered again", sink=status.sink, hidden=self._throttle.over(key))
+            return
+        self._failing_sinks.add(status.sink)
+        if (hidden := self._throttle.admit(key)) is not None:
+            log.warning(
+                "results cannot be delivered; they wait in the outbox",
+                sink=status.sink,
+                error=status.last_error,
+                hidden=hidden,
+            )
 
     def intake(self, status: IntakeStatus) -> None:
         """Whether readings can be made safe."""
