@@ -71,6 +71,8 @@ def _offer(
         noun = "column" if len(missing) == 1 else "columns"
         needed = f"# devices.csv needs the {noun} {' and '.join(missing)} for these rows"
         out.write(f"{needed}: {','.join([*columns, *missing])}\n")
+    if "item" not in (*columns, *missing) and any(row.get("item") for rows in rows_of for row in rows):
+        out.write("# without a column item each meter is a total of its building, and totals add up\n")
     for seen, rows in zip(waiting, rows_of, strict=True):
         out.write(_told(seen, _row_of(devices, seen) == FOREIGN))
         if not rows:

@@ -89,8 +89,9 @@ def test_a_header_without_the_column_is_told(capsys: pytest.CaptureFixture[str],
     note(tmp_path, Unmapped("plugs", "plug", "t", SEEN_MS, {"register": 6.0}))
     lines = listed(capsys, config, "--unmapped", "--building", "hall")
     assert lines[0] == "# devices.csv needs the column source_id for these rows: id,building,kind,source_id"
-    assert lines[2] == "plug,hall,meter,plug"
-    assert listed(capsys, config, "--unmapped")[2] == "plug,?,meter,plug"
+    assert lines[1].startswith("# without a column item")
+    assert lines[3] == "plug,hall,meter,plug"
+    assert listed(capsys, config, "--unmapped")[3] == "plug,?,meter,plug"
 
 
 def test_a_header_without_what_makes_a_row_mean_its_device_is_told(
@@ -108,6 +109,16 @@ def test_a_header_without_what_makes_a_row_mean_its_device_is_told(
         "p,school,meter,p,total,power",
         "w,school,meter,w,water,register",
     ]
+
+
+def test_meters_of_no_item_are_said_to_be_totals(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
+) -> None:
+    (config / "devices.csv").write_text("id,building,kind,source_id\nm1,school,meter,\n")
+    note(tmp_path, Unmapped("plugs", "a", "t", SEEN_MS, {"setpoint_c": 26.0}))
+    assert not any("totals" in line for line in listed(capsys, config, "--unmapped"))
+    note(tmp_path, Unmapped("plugs", "p", "t", SEEN_MS, {"register": 6.0}))
+    assert listed(capsys, config, "--unmapped")[0].endswith("is a total of its building, and totals add up")
 
 
 def test_the_same_id_at_another_gateway_is_offered(
