@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from monitor.decoders.decoded import Limits
 from monitor.decoders.formats import FORMATS
+from monitor.decoders.formats.topics import is_status
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import read_json, shown
 from monitor.decoders.state import SourceState
@@ -103,7 +104,10 @@ class SourceReader:
                 _scale(found.values, self.source.scale)
         except UnreadableError as error:
             found.clear()
-            found.reject(error.reason, error.detail)
+            if is_status(message.topic, message.payload):
+                found.ignore("status")
+            else:
+                found.reject(error.reason, error.detail)
         except Exception as error:  # noqa: BLE001  # a format's mistake: it stands in the quarantine with the payload
             # Not left to whoever reads the batch: read again, its other messages would look like duplicates.
             found.clear()

@@ -30,7 +30,11 @@ _OTHER = Unit("other")
 
 UNITS: dict[str, Unit] = {
     "kWh": _KWH, "kwh": _KWH, "KWH": _KWH, "KWh": _KWH, "Kwh": _KWH, "kW·h": _KWH, "kW.h": _KWH, "kW h": _KWH,
-    "度": _KWH, "Wh": _WH, "wh": _WH, "WH": _WH, "W·h": _WH, "W.h": _WH, "W h": _WH, "watt_hour": _WH, "watthour": _WH,
+    "kW*h": _KWH, "kW-h": _KWH, "kWhr": _KWH, "kwhr": _KWH, "kilowatt_hour": _KWH, "kilowatthour": _KWH,
+    "kilowatt-hour": _KWH, "度": _KWH, "千瓦时": _KWH, "千瓦·时": _KWH, "千瓦小时": _KWH, "瓦时": _WH,
+    "兆瓦时": Unit("energy", 1000.0), "千瓦": _KW, "瓦": _W, "兆瓦": Unit("power", 1000.0), "摄氏度": _C, "立方米": _M3,
+    "㎥": _M3, "㎾": _KW, "升": _LITRE,
+    "Wh": _WH, "wh": _WH, "WH": _WH, "W·h": _WH, "W.h": _WH, "W h": _WH, "watt_hour": _WH, "watthour": _WH,
     "MWh": Unit("energy", 1000.0), "mwh": Unit("energy", 1000.0), "MWH": Unit("energy", 1000.0),
     "mWh": Unit("energy", 1e-6), "GWh": Unit("energy", 1e6), "gwh": Unit("energy", 1e6),
     "W·min": Unit("energy", 1 / 60_000), "Wmin": Unit("energy", 1 / 60_000), "wmin": Unit("energy", 1 / 60_000),

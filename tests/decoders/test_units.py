@@ -21,6 +21,9 @@ CANONICAL: dict[Dimension, float] = {"energy": 3.6e6, "power": 1000.0, "volume":
         ("m3", "volume", 1.0), ("m³", "volume", 1.0), ("l", "volume", 1e-3), ("L", "volume", 1e-3),
         ("dm3", "volume", 1e-3), ("ft³", "volume", 0.028316846592), ("gal", "volume", 0.003785411784),
         (" kWh ", "energy", 3.6e6), ("[kWh]", "energy", 3.6e6), ("(W)", "power", 1.0), ("KILOWATT", "power", 1e3),
+        ("千瓦时", "energy", 3.6e6), ("瓦时", "energy", 3600.0), ("兆瓦时", "energy", 3.6e9), ("kW*h", "energy", 3.6e6),
+        ("kWhr", "energy", 3.6e6), ("千瓦", "power", 1e3), ("瓦", "power", 1.0), ("立方米", "volume", 1.0),
+        ("㎾", "power", 1e3), ("升", "volume", 1e-3),
     ],
 )  # fmt: skip
 def test_units_against_si(text: str, dimension: Dimension, in_si: float) -> None:
@@ -31,7 +34,7 @@ def test_units_against_si(text: str, dimension: Dimension, in_si: float) -> None
     assert unit.factor * CANONICAL[dimension] == pytest.approx(in_si)
 
 
-@pytest.mark.parametrize("text", ["°C", "℃", "C", "Cel", "celsius", "degC"])
+@pytest.mark.parametrize("text", ["°C", "℃", "C", "Cel", "celsius", "degC", "摄氏度"])
 def test_celsius(text: str) -> None:
     assert unit_of(text) == ("temperature", 1.0, 0.0)
 

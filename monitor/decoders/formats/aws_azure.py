@@ -21,7 +21,7 @@ from monitor.decoders.formats.lorawan import LorawanReader
 from monitor.decoders.formats.lorawan_uplinks import device_id
 from monitor.decoders.formats.plain_values import PlainValues, as_id
 from monitor.decoders.formats.things_stack import ThingsStack
-from monitor.decoders.formats.topics import is_command, is_order, is_status
+from monitor.decoders.formats.topics import is_command, is_order
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown
 from monitor.decoders.state import SourceState
@@ -83,14 +83,7 @@ class AwsAzure:
         elif b'"end_device_ids"' in message.payload:
             self._things_stack.read(message, found)
         else:
-            try:
-                document = lenient_json(message.payload)
-            except UnreadableError:
-                if not is_status(topic, message.payload):
-                    raise
-                found.ignore("status")
-                return
-            self._read_document(message, found, document, ts_ms)
+            self._read_document(message, found, lenient_json(message.payload), ts_ms)
 
     def _read_envelope(self, message: Message, found: Found, ts_ms: int | None, depth: int) -> None:
         try:

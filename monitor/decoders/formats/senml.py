@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from monitor.decoders.formats.balance import balance
 from monitor.decoders.formats.senml_pack import members, records_of, usual_members, usual_records
-from monitor.decoders.formats.topics import is_command, is_status
+from monitor.decoders.formats.topics import is_command
 from monitor.decoders.names import Names, words_of
 from monitor.decoders.options import Options
 from monitor.decoders.payloads import shown, to_number
@@ -150,13 +150,7 @@ class SenML:
         return True
 
     def _read_any(self, message: Message, found: Found) -> None:
-        try:
-            records = records_of(message.payload)
-        except UnreadableError:
-            if not is_status(message.topic, message.payload):
-                raise
-            found.ignore("status")
-            return
+        records = records_of(message.payload)
         for record in records:
             if record.bver is not UNSET:
                 _check_version(record.bver)
