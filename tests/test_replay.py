@@ -152,3 +152,46 @@ def test_results_that_cannot_be_written_are_said(tmp_path: Path, capsys: pytest.
     (tmp_path / "out" / "events.csv").mkdir(parents=True)
     assert run(vector.config, vector.input, tmp_path / "out", "--no-horizon") == 1
     assert "events.csv: cannot be written: Is a directory" in capsys.readouterr().err
+
+
+MINUTE_MS = 60_000
+PYONGYANG_PLUS_8_30_MS = 1_439_564_400_000
+"""2015-08-14T15:00Z, from when on the offset of Asia/Pyongyang was no multiple of an hour."""
+PYONGYANG_PLUS_9_MS = 1_525_446_000_000
+"""2018-05-04T15:00Z, from when on it was one again."""
+
+
+def hourly_site(folder: Path, rows: list[tuple[int, str, float]]) -> None:
+    config = folder / "config"
+    (config / "policies").mkdir(parents=True)
+    (config / "policies" / "p.yaml").write_text("id: p\ndemand_interval_min: 60\n")
+    (config / "buildings.csv").write_text("id,timezone,policy\nfar,UTC,p\nb,Asia/Pyongyang,p\n")
+    (config / "devices.csv").write_text("id,building,kind\nother,far,meter\nm,b,meter\n")
+    lines = [f"{ts_ms},{device},register,{value}\n" for ts_ms, device, value in rows]
+    (folder / "input.csv").write_text("ts,device,quantity,value\n" + "".join(lines))
+
+
+@pytest.mark.parametrize("batch", ["1000", "4"])
+@pytest.mark.parametrize(
+    ("first_ms", "late_ms"),
+    [
+        (PYONGYANG_PLUS_9_MS, PYONGYANG_PLUS_9_MS - 240 * MINUTE_MS),
+        (PYONGYANG_PLUS_8_30_MS - 6_000 * MINUTE_MS, None),
+    ],
+    ids=["a late reading before the change", "time goes on over the change"],
+)
+def test_offset_that_does_not_fit_is_an_error_in_any_batch(
+    first_ms: int, late_ms: int | None, batch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(first_ms + n * 240 * MINUTE_MS, "m", 10.0 + n) for n in range(60)]
+    hourly_site(tmp_path, [*rows, *([(late_ms, "m", 9.0)] if late_ms else [])])
+    assert run(tmp_path / "config", tmp_path / "input.csv", tmp_path / "out", "--no-horizon", "--batch", batch) == 2
+    assert "UTC offset of Asia/Pyongyang is +08:30" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch", ["1000", "4"])
+def test_offset_matters_only_where_the_building_is_judged(batch: str, tmp_path: Path) -> None:
+    rows = [(PYONGYANG_PLUS_9_MS + n * 15 * MINUTE_MS, "m", 10.0 + n) for n in range(12)]
+    elsewhere = [(PYONGYANG_PLUS_9_MS - n * 600 * MINUTE_MS, "other", 1.0) for n in range(12, 0, -1)]
+    hourly_site(tmp_path, [*elsewhere, *rows])
+    assert run(tmp_path / "config", tmp_path / "input.csv", tmp_path / "out", "--no-horizon", "--batch", batch) == 0

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.calendars import offset_problem
 from monitor.detect.findings import SEGMENT_KINDS, TOO_LATE, Found, Namer
 from monitor.detect.history import Anchor, History, Snapshot
 from monitor.detect.kernels.advance import advance
 from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
+from monitor.detect.offsets import doubtful_buildings, offset_error
 from monitor.detect.params import (
     Calendars,
     Layout,
@@ -29,7 +29,7 @@ from monitor.detect.params import (
     judged_ac_rules,
 )
 from monitor.detect.state import AXES, NEVER, NONE, State, clear_building, copy_building, empty_state
-from monitor.errors import ConfigError, Problem
+from monitor.errors import ConfigError
 from monitor.readings import QUANTITY_NAMES, Quantity, ReadingColumns
 from monitor.registry import Registry
 from monitor.results import RULES, Event, EventScope, LedgerEntry, LedgerScope, Step
@@ -71,6 +71,7 @@ class Engine:
         self._params: Params | None = None
         self._namer = Namer(registry)
         self._deferred = np.zeros(len(registry.buildings), np.bool_)
+        self._doubtful = np.zeros(len(registry.buildings), np.bool_)
 
     # ------------------------------------------------------------------ steps
 
@@ -215,17 +216,21 @@ class Engine:
         first, last = from_ms - 8 * DAY_MS, to_ms + 40 * DAY_MS
         if had is not None and had.to_ms > had.from_ms and had.from_ms > 0:
             first, last = min(first, had.from_ms), max(last, had.to_ms)
-        self._check_offsets(from_ms, to_ms)
         self._calendars = compile_calendars(self.registry, first, last)
         self._params = build_params(self.registry, self.layout, self._calendars)
+        self._doubtful = doubtful_buildings(self.registry, first, last)
 
-    def _check_offsets(self, from_ms: int, to_ms: int) -> None:
-        """Raises ConfigError where a zone's offset at an instant that is judged does not fit the demand interval."""
-        if to_ms <= from_ms:
-            return
-        pairs = {(building.policy, building.timezone) for building in self.registry.buildings}
-        found = [offset_problem(self.registry.policies[policy], zone, from_ms, to_ms) for policy, zone in sorted(pairs)]
-        if problems := [Problem("buildings.csv", text, column="timezone") for text in found if text]:
+    def _check_offsets(self, batch: _Sorted, selected: NDArray[np.bool_]) -> None:
+        """Raises ConfigError where a zone's offset at an instant that is judged does not fit the demand interval.
+
+        Each building by its own instants: what is an error must not depend on what else came in the batch."""
+        problems = []
+        for number in np.flatnonzero(selected & self._doubtful).tolist():
+            oldest = self._oldest_held(batch, np.arange(len(selected)) == number)
+            problem = offset_error(self.registry, number, oldest, int(self.state.clock[number]))
+            if problem is not None:
+                problems.append(problem)
+        if problems:
             raise ConfigError(problems)
 
     def _admit(self, columns: ReadingColumns, state: State) -> tuple[ReadingColumns, list[LedgerEntry]]:
@@ -281,14 +286,19 @@ class Engine:
         )
         return result
 
-    def _cover_state(self, batch: _Sorted, selected: NDArray[np.bool_]) -> None:
-        """The calendars must reach from the oldest thing that these buildings still hold open to their clocks."""
+    def _oldest_held(self, batch: _Sorted, selected: NDArray[np.bool_]) -> int:
+        """The oldest instant in ms that these buildings' state or new readings hold open."""
         s, p = self.state, self._require_params()
         starts = s.window_start[selected]
         window_ms = (starts * p.interval_ms[selected])[starts != NONE]
         holds = s.hold_ts[np.repeat(selected, np.diff(self.layout.ac_start))]
-        oldest = [int(part.min()) for part in (window_ms, holds[holds != NONE], batch.ts_ms) if len(part)]
-        self._cover(min(oldest, default=0), int(s.clock[selected].max()) + DAY_MS)
+        new_ms = batch.ts_ms[np.repeat(selected, np.diff(batch.offsets[self.registry.device_start]))]
+        return min((int(part.min()) for part in (window_ms, holds[holds != NONE], new_ms) if len(part)), default=0)
+
+    def _cover_state(self, batch: _Sorted, selected: NDArray[np.bool_]) -> None:
+        """The calendars must reach from the oldest thing that these buildings still hold open to their clocks."""
+        self._cover(self._oldest_held(batch, selected), int(self.state.clock[selected].max()) + DAY_MS)
+        self._check_offsets(batch, selected)
 
     def _advance(
         self,
