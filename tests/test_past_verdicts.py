@@ -159,3 +159,25 @@ def test_nor_is_it_undone_by_a_late_reading(tmp_path: Path) -> None:
     plant.report(*power(("07:15", 5)))
     assert plant.events() == closed
     plant.close()
+
+
+def test_a_new_meter_s_readings_of_before_the_open_intervals_are_too_late(tmp_path: Path) -> None:
+    """None of them vanishes, nor comes back by a restart. The clock stood at 09:45 when the meter came."""
+    new = METER | {"id": "n", "item": "hvac", "source": "register"}
+    plant = Plant(tmp_path)
+    plant.report(*power(*((f"{hour:02}:{minute:02}", 5) for hour in (6, 7, 8, 9) for minute in (0, 15, 30, 45))))
+    plant.reload(devices=(METER, UNIT, new))
+    past = [(f"{hour:02}:{minute:02}", hour * 60.0 + minute) for hour in (6, 7, 8) for minute in (0, 15, 30, 45)]
+    plant.report(*series("n", "register", *past))
+    plant.report(*power(("10:00", 5)), *series("n", "register", ("10:00", 600.0)))
+    plant.report(*power(("12:00", 5)))
+    plant.close()
+    plant.open(plant.registry)
+    plant.report(*power(("13:00", 5)))
+    rows = [row for row in plant.store.intervals() if row.item == "hvac" and row.measured + row.estimated > 0]
+    first_ms = rows[0].start_ms
+    assert sum(row.measured + row.estimated for row in rows) == pytest.approx((ms("10:00") - first_ms) / 60_000)
+    late = [(entry.kind, entry.device, entry.ts_ms) for entry in plant.store.ledger()]
+    assert late == [("too_late", "n", ms(at)) for at, _ in past if ms(at) < first_ms]
+    assert late
+    plant.close()

@@ -292,7 +292,9 @@ class Engine:
         starts = s.window_start[selected]
         window_ms = (starts * p.interval_ms[selected])[starts != NONE]
         holds = s.hold_ts[np.repeat(selected, np.diff(self.layout.ac_start))]
-        new_ms = batch.ts_ms[np.repeat(selected, np.diff(batch.offsets[self.registry.device_start]))]
+        new_ms = batch.ts_ms
+        if not selected[batch.touched].all():
+            new_ms = new_ms[np.repeat(selected, np.diff(batch.offsets[self.registry.device_start]))]
         return min((int(part.min()) for part in (window_ms, holds[holds != NONE], new_ms) if len(part)), default=0)
 
     def _cover_state(self, batch: _Sorted, selected: NDArray[np.bool_]) -> None:
@@ -372,14 +374,17 @@ class Engine:
 
     def _refuse(self, columns: ReadingColumns, disorder: NDArray[np.bool_]) -> tuple[ReadingColumns, list[LedgerEntry]]:
         """No earlier state is kept: readings of these buildings that come before what their devices had reported are
-        entered as too late. (They are older than all that the journal still knows.)"""
+        entered as too late, and a new meter's before the intervals that are still open. (They are older than all that
+        the journal still knows.)"""
         s, p = self.state, self._require_params()
-        device = columns.device
+        device, building = columns.device, p.building[columns.device]
         slot = np.where(p.ac_slot[device] >= 0, columns.quantity - 2, columns.quantity)
         last = s.last_ts[device, slot]
         held = np.where(p.ac_slot[device] >= 0, s.hold_ts[p.ac_slot[device]], NONE) if len(s.hold_ts) else last
         known = (columns.ts_ms == last) & (columns.value == s.last_value[device, slot])
-        old = ((columns.ts_ms <= last) | (columns.ts_ms < held)) & ~known & disorder[p.building[device]]
+        is_first = (columns.quantity == p.source[device]) & (p.ac_slot[device] < 0) & (last == NONE)
+        is_before = is_first & (columns.ts_ms // p.interval_ms[building] < s.window_start[building])
+        old = ((columns.ts_ms <= last) | (columns.ts_ms < held) | is_before) & ~known & disorder[building]
         entries = [
             self._namer.entry(TOO_LATE, *row)
             for row in zip(
