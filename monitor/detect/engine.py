@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.findings import SEGMENT_KINDS, TOO_LATE, Found, Namer
+from monitor.detect.findings import TOO_LATE, Found, Namer
 from monitor.detect.history import Anchor, History, Snapshot
 from monitor.detect.kernels.advance import advance
 from monitor.detect.kernels.sorting import admit, find_disorder, sort_by_device
@@ -26,13 +26,13 @@ from monitor.detect.params import (
     build_layout,
     build_params,
     compile_calendars,
-    judged_ac_rules,
 )
+from monitor.detect.scopes import event_scopes, ledger_scopes
 from monitor.detect.state import AXES, NEVER, NONE, State, clear_building, copy_building, empty_state
 from monitor.errors import ConfigError
-from monitor.readings import QUANTITY_NAMES, Quantity, ReadingColumns
+from monitor.readings import Quantity, ReadingColumns
 from monitor.registry import Registry
-from monitor.results import RULES, Event, EventScope, LedgerEntry, LedgerScope, Step
+from monitor.results import Event, LedgerEntry, Step
 
 DAY_MS = 86_400_000
 PORTION_DEVICES = 10_000
@@ -148,9 +148,10 @@ class Engine:
         everything = np.ones(len(self.registry.buildings), np.bool_)
         since = self.history.readings(everything, anchor, end)
         first_ts = _first_ts(since, len(self.registry.devices))
+        p = self._require_params()
         scopes = {}
         for building in range(len(self.registry.buildings)):
-            for scope in self.event_scopes(building, first_ts):
+            for scope in event_scopes(self.registry, self.layout, p, self.state, building, first_ts):
                 scopes[scope.rule, scope.building, scope.device] = scope.from_ms
         earliest: dict[str, int] = {}
         for (_, building_id, _), from_ms in scopes.items():
@@ -158,47 +159,12 @@ class Engine:
         for event in events_since(earliest):
             if event.start_ms >= scopes.get((event.rule, event.building, event.device), event.start_ms + 1):
                 self._namer.remember(event)
-        everything = np.ones(len(self.registry.buildings), np.bool_)
-        since = self.history.readings(everything, anchor, end)
         touched = np.zeros(len(self.registry.buildings), np.bool_)
         touched[self.registry.device_building[since.device]] = True
         found = Found()
         if touched.any():
             self._compute_again(touched, end, found)
         return found.as_step(since)
-
-    def event_scopes(self, building: int, first_ts: NDArray[np.int64]) -> list[EventScope]:
-        """What the state and the readings that come to it may still change among the building's events.
-
-        first_ts: int64[devices], the earliest of those readings, NEVER where there is none. It bounds what the state
-        knows nothing of: the store may have events of a device from before it was taken out of the configuration and
-        put in again, or from before the state directory was begun anew, and those stay."""
-        p, s, row = self._require_params(), self.state, self.registry.buildings[building]
-        length, start = int(p.interval_ms[building]), int(s.window_start[building])
-        devices = self.layout.slice("D", building)
-        if start == NONE:
-            start = int(first_ts[devices].min(initial=NEVER)) // length
-        window_ms = max(start, int(s.frozen_to[building])) * length
-        scopes = []
-        if row.peak_limit_kw is not None:
-            active = bool(s.demand_active[building])
-            scopes.append(EventScope("peak_demand", row.id, "", int(s.demand_start[building]) if active else window_ms))
-        if row.peak_budget_kwh is not None:
-            begun = int(s.budget_start[building])
-            scopes.append(EventScope("peak_budget", row.id, "", window_ms if begun == NONE else begun))
-        for device in range(devices.start, devices.stop):
-            slot = int(p.ac_slot[device])
-            if slot < 0:
-                continue
-            device_id = self.registry.devices[device].id
-            for rule, is_judged in enumerate(judged_ac_rules(self.registry, device)):
-                if not is_judged:
-                    continue  # what there is of it was judged under an earlier configuration, and stays
-                since = int(s.cluster_start[slot, rule])
-                since = int(s.hold_ts[slot]) if since == NONE else since
-                since = int(first_ts[device]) if since == NONE else since
-                scopes.append(EventScope(RULES[2 + rule], row.id, device_id, since))
-        return scopes
 
     # ------------------------------------------------------------------ inside
 
@@ -363,10 +329,14 @@ class Engine:
             if ready.any():
                 names = {self.registry.buildings[row].id for row in np.flatnonzero(ready).tolist()}
                 found.ledger.extend(entry for entry in late if entry.building in names)
-                first_ts = _first_ts(accepted, len(self.registry.devices))
+                first_ts, p = _first_ts(accepted, len(self.registry.devices)), self._require_params()
                 for building in np.flatnonzero(ready).tolist():
-                    found.event_scopes.extend(self.event_scopes(building, first_ts))
-                    found.ledger_scopes.extend(self._ledger_scopes(building, first_ts))
+                    found.event_scopes.extend(
+                        event_scopes(self.registry, self.layout, p, self.state, building, first_ts)
+                    )
+                    found.ledger_scopes.extend(
+                        ledger_scopes(self.registry, self.layout, self.state, building, first_ts)
+                    )
                 self._advance(batch, ready, found, whole_window=True)
             todo &= batch.disorder
             if not todo.any():
@@ -396,24 +366,6 @@ class Engine:
             )
         ]
         return columns.take(~old), entries
-
-    def _ledger_scopes(self, building: int, first_ts: NDArray[np.int64]) -> list[LedgerScope]:
-        """Likewise for the ledger. What the state knows nothing of is said from the first reading on."""
-        s = self.state
-        scopes = []
-        devices = self.layout.slice("D", building)
-        for row in range(devices.start, devices.stop):
-            device, before = self.registry.devices[row], int(first_ts[row]) - 1
-            if device.kind == "meter":
-                # Of a power meter everything up to its last sample has been said; of a register up to its base.
-                said = int(s.last_ts[row, 1] if device.source == "power" else s.base_ts[row])
-                scopes.append(LedgerScope(device.id, SEGMENT_KINDS, None, before if said == NONE else said))
-            first = 0 if device.kind == "meter" else 2
-            for column in range(2 if device.kind == "meter" else 4):
-                name = QUANTITY_NAMES[first + column]
-                said = int(s.last_ts[row, column])
-                scopes.append(LedgerScope(device.id, ("conflict",), name, before if said == NONE else said))
-        return scopes
 
 
 def _first_ts(columns: ReadingColumns, devices: int) -> NDArray[np.int64]:
