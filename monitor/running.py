@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from monitor import __version__
-from monitor.config import load_registry, load_settings
+from monitor.config import load_registry, load_settings, sources_with_ids
 from monitor.config.kept import keep_configuration, kept_registry
 from monitor.decoders import Limits
 from monitor.decoders.routing import SourceDecoder, Sources
@@ -174,7 +174,11 @@ class Service:
         """Buildings, devices and policies. Raises ConfigError or MonitorError before anything live is touched."""
         horizon_h = self.settings.revision_horizon_h
         registry, warnings = await asyncio.to_thread(
-            load_registry, self.config, now_ms=now_ms(), revision_horizon_h=horizon_h
+            load_registry,
+            self.config,
+            now_ms=now_ms(),
+            revision_horizon_h=horizon_h,
+            sources=sources_with_ids(self.settings),
         )
         for warning in warnings:
             log.warning("configuration", problem=str(warning))

@@ -12,7 +12,7 @@ import uvloop
 
 from monitor import logs
 from monitor.assembly import open_service
-from monitor.config import load_registry, load_settings
+from monitor.config import doubts_of_settings, load_registry, load_settings, sources_with_ids
 from monitor.decoders import native_scan
 from monitor.decoders.formats import crc16
 from monitor.detect.warm_up import warm_up
@@ -27,9 +27,14 @@ log = structlog.get_logger(__name__)
 def run_service(config: Path, env: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT. Raises ConfigError and MonitorError; returns the exit code."""
     settings = load_settings(config, env)
-    registry, warnings = load_registry(config, now_ms=now_ms(), revision_horizon_h=settings.revision_horizon_h)
+    registry, warnings = load_registry(
+        config,
+        now_ms=now_ms(),
+        revision_horizon_h=settings.revision_horizon_h,
+        sources=sources_with_ids(settings),
+    )
     logs.configure(settings.log.format, settings.log.level, secrets=_secrets(settings, env))
-    for warning in warnings:
+    for warning in (*doubts_of_settings(settings), *warnings):
         log.warning("configuration", problem=str(warning))
     # Until the handlers are there a SIGHUP would end the process; what it asks for is done anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -38,15 +38,18 @@ _METER_DEFAULTS = {"item": {"total"}, "source": {"register"}, "multiplier": {"1"
 
 
 def load_registry(
-    config_dir: Path, *, now_ms: int, revision_horizon_h: float = 168.0
+    config_dir: Path, *, now_ms: int, revision_horizon_h: float = 168.0, sources: Collection[str] | None = None
 ) -> tuple[Registry, list[Problem]]:
     """The registry of a configuration folder, and the warnings about it.
 
-    now_ms: UTC; the UTC offsets of the buildings' zones are checked within 400 days of it. revision_horizon_h: what
-    monitor.yaml says, for a warning. Raises `ConfigError` with every error of all files at once.
+    now_ms: UTC; the UTC offsets of the buildings' zones are checked within 400 days of it. revision_horizon_h and
+    sources (names of those that are not native; None: not known): what monitor.yaml says, for warnings. Raises
+    `ConfigError` with every error of all files at once.
     """
     findings = Findings()
-    registry = read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=revision_horizon_h)
+    registry = read_registry(
+        config_dir, findings, now_ms=now_ms, revision_horizon_h=revision_horizon_h, sources=sources
+    )
     findings.raise_errors()
     return registry, findings.warnings
 
@@ -59,9 +62,7 @@ def read_registry(
     revision_horizon_h: float = 168.0,
     sources: Collection[str] | None = None,
 ) -> Registry:
-    """Like `load_registry`, but leaves all problems in `findings`; with errors among them the result is incomplete.
-
-    sources: names of the sources that are not native, for a warning; None where they are not known."""
+    """Like `load_registry`, but leaves all problems in `findings`; with errors among them the result is incomplete."""
     policy_files = _read_policies(config_dir, findings)
     policies = {policy_id: entry.policy for policy_id, entry in policy_files.items()}
     buildings = _Buildings(findings, policies, now_ms)

@@ -12,7 +12,7 @@ from monitor.config.sources import doubts_of_sources
 from monitor.errors import ConfigError, Problem
 from monitor.settings import SETTINGS_FILE, Settings
 
-__all__ = ["check"]
+__all__ = ["check", "doubts_of_settings", "sources_with_ids"]
 
 
 def check(config_dir: Path, env: Mapping[str, str], now_ms: int) -> list[Problem]:
@@ -28,11 +28,23 @@ def check(config_dir: Path, env: Mapping[str, str], now_ms: int) -> list[Problem
     settings, sources = Settings(), None
     try:
         settings = load_settings(config_dir, env)
-        sources = [source.name for source in settings.sources if source.format != "native"]
+        sources = sources_with_ids(settings)
     except ConfigError as error:
         findings.problems.extend(error.problems)
-    for doubt in doubts_of_sources(settings):
-        findings.warn(SETTINGS_FILE, doubt.text, column=column_of(doubt.place))
+    findings.problems.extend(doubts_of_settings(settings))
     horizon_h = settings.revision_horizon_h
     read_registry(config_dir, findings, now_ms=now_ms, revision_horizon_h=horizon_h, sources=sources)
     return sorted(findings.problems, key=lambda problem: (problem.file, problem.line or 0))
+
+
+def doubts_of_settings(settings: Settings) -> list[Problem]:
+    """Warnings about monitor.yaml."""
+    return [
+        Problem(SETTINGS_FILE, doubt.text, column=column_of(doubt.place), warning=True)
+        for doubt in doubts_of_sources(settings)
+    ]
+
+
+def sources_with_ids(settings: Settings) -> list[str]:
+    """Names of the sources whose payloads have ids of their own, which devices.csv gives to devices."""
+    return [source.name for source in settings.sources if source.format != "native"]

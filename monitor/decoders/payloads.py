@@ -28,6 +28,8 @@ def read_json(payload: bytes) -> Any:
         return _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    if not payload.strip(b" \t\r\n\0"):
+        raise UnreadableError("no JSON: the payload is empty")
     try:
         document = json.loads(payload.decode("utf-8-sig").rstrip("\0"))
         if b"\\ud" in payload or b"\\uD" in payload:

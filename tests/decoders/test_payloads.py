@@ -65,6 +65,12 @@ def test_what_is_no_json(payload: bytes) -> None:
     assert len(caught.value.detail) < 300
 
 
+@pytest.mark.parametrize("payload", [b"", b" \r\n\0"])
+def test_an_empty_payload_is_called_so(payload: bytes) -> None:
+    with pytest.raises(UnreadableError, match="the payload is empty"):
+        read_json(payload)
+
+
 @pytest.mark.parametrize(
     ("payload", "text"),
     [

@@ -173,3 +173,23 @@ def test_a_bad_file_changes_nothing(site: Site, file: str, text: str, said: str)
     site.monitor.until(lambda: len(site.events()) == 1, "the good file is in force")
     assert site.events() == [("peak_demand", "", site.at(4), "open", 50.0)]
     site.monitor.terminate(STOP_WITHIN_S)
+
+
+def test_what_check_doubts_stands_in_the_log(site: Site) -> None:
+    doubt = "'plug' is no source of monitor.yaml"
+    site.monitor.terminate(STOP_WITHIN_S)
+    settings = site.monitor.config / "monitor.yaml"
+    settings.write_text(
+        settings.read_text()
+        + "sources:\n- {name: all, format: tasmota, topics: ['#']}\n"
+        + "- {name: plugs, format: tasmota, topics: ['tele/#']}\n"
+    )
+    (site.monitor.config / "devices.csv").write_text("id,building,kind,gateway,source_id\nM1,B1,meter,plugs,x\n")
+    site.monitor.start()
+    assert "is read by 'all', which stands before it" in site.monitor.tail()
+    assert doubt not in site.monitor.tail()
+
+    (site.monitor.config / "devices.csv").write_text("id,building,kind,gateway,source_id\nM1,B1,meter,plug,x\n")
+    site.reload("ok", 1)
+    assert doubt in site.monitor.tail()
+    site.monitor.terminate(STOP_WITHIN_S)
