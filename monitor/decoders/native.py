@@ -30,7 +30,7 @@ from monitor.decoders.native_json import Found, MalformedError, Misplaced, read,
 from monitor.decoders.native_rows import Rows, empty_rows, first_rows, joined_rows
 from monitor.decoders.native_rules import BAD_TIME, FOREIGN, UNKNOWN
 from monitor.decoders.native_scan import device_table, scan
-from monitor.decoders.rejections import Rejections
+from monitor.decoders.rejections import Rejections, far_off
 from monitor.detect.rejection import REASONS as ACCEPTANCE
 from monitor.detect.rejection import rejection
 from monitor.ingest.message import Message
@@ -74,6 +74,7 @@ class NativeDecoder:
         self._gateway = np.array(
             [self._gateway_rank.get(device.gateway, _ANY_GATEWAY) for device in registry.devices], np.int32
         )
+        self._gateway_of = [device.gateway for device in registry.devices]
         self._table = device_table(tuple(device.id for device in registry.devices), self._gateway)
         self._is_ac = np.array([device.kind == "ac" for device in registry.devices], np.bool_)
 
@@ -96,9 +97,9 @@ class NativeDecoder:
             message, why = int(rows.message[row]), _REASONS[reason[row]]
             if not bad.full(message, why):
                 if row < scanned:
-                    detail = self._scanned_detail(rows, row, origin, joined)
+                    detail = self._scanned_detail(rows, row, origin, joined, why)
                 else:
-                    detail = self._found_detail(found[row - scanned], origin)
+                    detail = self._found_detail(found[row - scanned], origin, why)
                 bad.add(message, why, detail)
         order = np.flatnonzero(good)
         if found:  # they stand behind the others
@@ -230,20 +231,30 @@ class NativeDecoder:
         reason[rows.device == FOREIGN] = _FOREIGN_DEVICE  # known, but not to this gateway: it comes second
         return reason
 
-    @staticmethod
-    def _scanned_detail(rows: Rows, row: int, origin: _Origin, joined: bytes) -> str:
+    def _scanned_detail(self, rows: Rows, row: int, origin: _Origin, joined: bytes, reason: str) -> str:
         device: object = origin.device_id[rows.message[row]]
         if rows.device_from[row] >= 0:
             device = joined[rows.device_from[row] : rows.device_to[row]].decode()
         raw = joined[rows.value_from[row] : rows.value_to[row]].decode()
-        key = QUANTITY_NAMES[rows.quantity[row]]
-        ts_ms = int(rows.ts_ms[row])
-        return f"device {shown(device)}, {key}: {raw}, ts {ts_ms}"
+        key, ts_ms = QUANTITY_NAMES[rows.quantity[row]], int(rows.ts_ms[row])
+        hint = self._hint(reason, device, ts_ms, origin.arrival_ms[rows.message[row]])
+        return f"device {shown(device)}, {key}: {raw}, ts {ts_ms}{hint}"
 
-    @staticmethod
-    def _found_detail(found: tuple[int, Found], origin: _Origin) -> str:
+    def _found_detail(self, found: tuple[int, Found], origin: _Origin, reason: str) -> str:
         message, one = found
         device = origin.device_id[message] if one.device is None else one.device
         key = one.key if one.quantity is not None else shown(one.key)
         ts = "" if one.raw_ts is None else f", ts {shown(one.raw_ts)}"
-        return f"device {shown(device)}, {key}: {shown(one.raw)}{ts}"
+        hint = self._hint(reason, device, one.ts_ms, origin.arrival_ms[message])
+        return f"device {shown(device)}, {key}: {shown(one.raw)}{ts}{hint}"
+
+    def _hint(self, reason: str, device: object, ts_ms: int | None, arrival_ms: int) -> str:
+        """What to look at."""
+        if reason == "foreign_device":
+            row = self._device_row.get(device, UNKNOWN) if isinstance(device, str) else UNKNOWN
+            return f": it is registered to the gateway {shown(self._gateway_of[row])}" if row >= 0 else ""
+        if reason != "bad_time" or ts_ms is None:
+            return ""
+        if ts_ms <= BAD_TIME:
+            return ": expected ISO 8601 with Z or an offset, or epoch s or ms"
+        return f": {far_off(ts_ms, int(arrival_ms))}"

@@ -13,7 +13,7 @@ from monitor.decoders.payloads import shown
 from monitor.decoders.values import Value
 from monitor.ingest.message import Message
 
-__all__ = ["MAX_ENTRIES", "Rejections", "unaccepted"]
+__all__ = ["MAX_ENTRIES", "Rejections", "far_off", "unaccepted"]
 
 MAX_ENTRIES = 100
 """Quarantine entries of one reason that one message may cause; further ones are counted in the last."""
@@ -63,12 +63,15 @@ def unaccepted(reason: str, value: Value, ts_ms: int, received_ms: int) -> str:
     another's timezone is wrong by whole hours."""
     ts_ms = min(max(ts_ms, -_FARTHEST_MS), _FARTHEST_MS)
     told = f"{shown(value.source_id)} {value.quantity}: {value.value!r}, ts {_iso(ts_ms)}"
-    if reason != "bad_time":
-        return told
+    return f"{told}: {far_off(ts_ms, received_ms)}" if reason == "bad_time" else told
+
+
+def far_off(ts_ms: int, received_ms: int) -> str:
+    """How far a refused time is from its arrival, and what may be the matter."""
     hours = abs(ts_ms - received_ms) / 3_600_000
     far = f"{hours:.3g} h" if hours < 48 else f"{hours / 24:.0f} d"
     where = "after" if ts_ms > received_ms else "before"
-    return f"{told}: {far} {where} its arrival; check the clock and the timezone"
+    return f"{far} {where} its arrival; check the clock and the timezone"
 
 
 def _iso(ts_ms: int) -> str:

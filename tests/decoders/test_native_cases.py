@@ -112,3 +112,21 @@ def test_one_message_cannot_flood_the_quarantine(known: Registry) -> None:
 def test_a_registry_without_devices_rejects_everything() -> None:
     decoded = NativeDecoder(registry(())).decode([message('{"register": 1}'), message('{"x": 1}')])
     assert [reject.reason for reject in decoded.rejects] == ["unknown_device", "unknown_device"]
+
+
+@pytest.mark.parametrize("scanner", [True, False], ids=["scanner", "json"])
+@pytest.mark.parametrize(
+    ("device", "ts", "reason", "hint"),
+    [
+        ("M-1", "2026-06-28T16:16:40Z", "bad_time", "7 h after its arrival; check the clock and the timezone"),
+        ("M-1", "2024-06-28T09:16:40Z", "bad_time", "730 d before its arrival; check the clock and the timezone"),
+        ("M-1", "2026-06-28T09:15:00", "bad_time", "expected ISO 8601 with Z or an offset, or epoch s or ms"),
+        ("M-9", "2026-06-28T09:15:00Z", "foreign_device", "it is registered to the gateway 'gw-2'"),
+    ],
+)
+def test_a_rejection_says_what_to_look_at(
+    device: str, ts: str, reason: str, hint: str, scanner: bool, known: Registry
+) -> None:
+    sent = message(json.dumps({"ts": ts, "register": 1}), f"meters/gw-1/{device}")
+    (reject,) = NativeDecoder(known, scanner=scanner).decode([sent]).rejects
+    assert (reject.reason, reject.detail.partition(": ")[2].partition(": ")[2]) == (reason, hint)
