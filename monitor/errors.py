@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -78,3 +79,20 @@ class BrokerError(MonitorError):
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         self.retryable = retryable
         super().__init__(message)
+
+
+@contextmanager
+def ungrouped(*kinds: type[MonitorError]) -> Iterator[None]:
+    """Where a group of tasks ended with errors of these kinds alone, the first of them is raised in its place.
+
+    Not by `except*`: what is raised there comes in a group again before Python 3.11.4."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        _, others = group.split(kinds)
+        if others is not None:
+            raise
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group

@@ -16,7 +16,7 @@ from monitor.config import doubts_of_settings, load_registry, load_settings, sou
 from monitor.decoders import native_scan
 from monitor.decoders.formats import crc16
 from monitor.detect.warm_up import warm_up
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, ungrouped
 from monitor.registry import Registry
 from monitor.running import Service, now_ms
 from monitor.settings import Settings
@@ -66,24 +66,14 @@ async def serve(
     for name, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
         loop.add_signal_handler(name, event.set)
     try:
-        async with open_service(config, settings, registry, env) as service:
-            on_ready(service)
-            await service.run(stop, reload)
-    except* MonitorError as errors:
-        raise _first(errors) from errors
+        with ungrouped(MonitorError):
+            async with open_service(config, settings, registry, env) as service:
+                on_ready(service)
+                await service.run(stop, reload)
     finally:
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(name)
     log.info("stopped")
-
-
-def _first(errors: BaseExceptionGroup[MonitorError]) -> MonitorError:
-    """The error that a group of tasks ended with."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, MonitorError)  # noqa: S101  # except* has seen to it
-    return error
 
 
 def _secrets(settings: Settings, env: Mapping[str, str]) -> list[str]:

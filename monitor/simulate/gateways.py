@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
-from monitor.errors import BrokerError, InputError
+from monitor.errors import BrokerError, InputError, ungrouped
 from monitor.simulate.delivery import Delivery
 
 __all__ = ["Address", "Progress", "parse_broker_url", "publish"]
@@ -251,18 +251,17 @@ async def publish(
 
     reporter = asyncio.create_task(report(), name="gateways-progress")
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(distribute(), name="gateways-distribute")
-            for number, line in enumerate(lines):
+        with ungrouped(BrokerError, InputError):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(distribute(), name="gateways-distribute")
+                for number, line in enumerate(lines):
 
-                def make(number: int = number) -> aiomqtt.Client:
-                    return _client(address, f"{client_id}-{number}", version, inflight, tls)
+                    def make(number: int = number) -> aiomqtt.Client:
+                        return _client(address, f"{client_id}-{number}", version, inflight, tls)
 
-                group.create_task(
-                    _keep_sending(make, line, progress, inflight, patience_s), name=f"gateways-line-{number}"
-                )
-    except* (BrokerError, InputError) as group_error:
-        raise group_error.exceptions[0] from None
+                    group.create_task(
+                        _keep_sending(make, line, progress, inflight, patience_s), name=f"gateways-line-{number}"
+                    )
     finally:
         reporter.cancel()
         with contextlib.suppress(asyncio.CancelledError):
