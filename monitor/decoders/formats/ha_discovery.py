@@ -34,13 +34,15 @@ _COMMAND_KEYS = ("mode_command_topic", "mode_cmd_t", "temperature_command_topic"
     "temperature_low_command_topic", "temp_lo_cmd_t", "temperature_high_command_topic", "temp_hi_cmd_t",
     "power_command_topic", "pow_cmd_t")  # fmt: skip
 _PATH = re.compile(
-    r"\{\{-?\s*value(?:_json((?:\.\w+|\[['\"][^'\"\]]*['\"]\])+))?\s*"
-    r"(?:\|\s*(?:float|int|string|lower|trim|round|default)\s*(?:\([^()|]*\))?\s*)*"
-    r"(?:if\b([^{}]*?)(?:\belse\b[^{}]*?)?)?-?\}\}"
+    r"\{\{-?\s*value(?:_json((?:\.\w+|\[['\"][^'\"\]]*['\"]\])+))?\s*+"
+    r"(?:\|\s*+(?:float|int|string|lower|trim|round|default)\s*+(?:\([^()|]*\)\s*+)?)*+"
+    r"(?:if\b([^{}]*?)(?:\belse\b([^{}]*?))?)?-?\}\}"
 )
+"""Possessive: the spaces around each of many filters could be parted in ever so many ways."""
 _MENTIONED = re.compile(r"\bvalue(?:_json((?:\.\w+|\[['\"][^'\"\]]*['\"]\])*))?")
 _IS_THERE = re.compile(r"(?:\b(?:is|not|and|or|defined|none|None|int|float|length|number)\b|[\s()|<>=!.\d])*")
 """What is left of a condition that asks whether a value is there, or makes sense, and nothing else."""
+_COMPARES = re.compile(r"[<>=]")
 _STEP = re.compile(r"\.(\w+)|\[['\"]([^'\"\]]*)['\"]\]")
 _LONGEST = 400
 _DEEPEST = 4
@@ -69,6 +71,8 @@ def path_of(template: object) -> list[str] | None:
         others = [steps for steps in map(_steps, _MENTIONED.findall(match[2])) if steps != path[: len(steps)]]
         if others or not _IS_THERE.fullmatch(_MENTIONED.sub("", match[2])):
             return None
+        if match[3] and _COMPARES.search(match[2]) and _MENTIONED.search(match[3]):
+            return None  # which of two values it is depends on a number
     return path if len(path) <= _DEEPEST else None
 
 

@@ -121,8 +121,12 @@ def test_options_are_checked() -> None:
         ("{{ value_json.temp / 10 }}", None),
         ("{% if value_json.on %}cool{% endif %}", None),
         ("{{ value_json.a.b.c.d.e }}", None),
+        ("{{ value_json.t if value_json.t is defined else value_json.u }}", ["t"]),
+        ("{{ value_json.t if value_json.t > 0 else 21 }}", ["t"]),
+        ("{{ value_json.t if value_json.t > 0 else value_json.u }}", None),
         (7, None),
         ("{{" + " " * 10_000, None),
+        ("{{ value" + " | int  " * 45 + "x", None),
     ],
 )
 def test_templates(template: object, path: list[str] | None) -> None:
