@@ -27,11 +27,13 @@ _WORK_MODE = {"0": 5, "1": 1, "2": 2, "3": 4, "4": 3}
 _POSTS = frozenset({"property/post", "property/pack/post", "property/history/post", "property/batch/post"})
 _OTHER_POSTS = frozenset({"measurepoint/post", "properties/up"})
 """Behind `thing`, on platforms whose topics are else Aliyun's: EnOS, chn-das."""
+_TENCENT = "report"
+"""Its method where properties are sent."""
 _POST_METHODS = frozenset(
     (
         *("thing.event." + post.replace("/", ".") for post in _POSTS),
         *("thing." + post.replace("/", ".") for post in _OTHER_POSTS),
-        "report",
+        _TENCENT,
     )
 )
 _PACK_KEYS = frozenset({"properties", "events", "subDevices", "identity"})
@@ -91,7 +93,9 @@ class Alink:
         device = _device_of(document) or topic.device
         for key in ("params", "items", "data"):  # items: as the platform's rules pass them on; data: Tuya's
             if key in document:
-                ts_ms = self._plain.time_ms(message, found, document.get("timestamp"), device)  # Tencent's
+                # Of the others' messages it is no part: their properties have times of their own.
+                sent = document.get("timestamp") if method == _TENCENT else None
+                ts_ms = self._plain.time_ms(message, found, sent, device)
                 self._read_params(message, found, document[key], device, ts_ms)
                 return
         raise UnreadableError("neither params nor items")

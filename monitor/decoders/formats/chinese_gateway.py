@@ -64,7 +64,7 @@ class ChineseGateway:
             ):
                 self._alink.read(message, found, document)
                 return
-            if "gwSN" in document:
+            if "gwSN" in document and ("meterSN" in document or "type" in document):
                 self._read_acrel(message, found, document)
                 return
         elif type(document) is not list:

@@ -111,3 +111,22 @@ def test_memory_is_bounded() -> None:
     for number in range(6000):
         read("power/up/g", {"msgType": "up", "batch": [{**item, "device_id": f"M{number}"}]}, reader=reader)
     assert 0 < len(reader._edgelogger._ids) <= 5000
+
+
+@pytest.mark.parametrize("sent", [0, -1, "soon", "0", 9_999_999_999_999_999])
+def test_a_time_beside_the_properties_is_tencents_alone(sent: Any) -> None:
+    own = {"value": 5, "time": 1_782_637_000_000}
+    found = read(POST, {"timestamp": sent, "params": {"energy_kwh": own, "power_kw": 2}})
+    assert [(value.quantity, value.ts_ms) for value in found.values] == [
+        ("register", 1_782_637_000_000),
+        ("power_kw", None),
+    ]
+    assert found.rejected == []
+    sent_ms = 1_782_636_000_000
+    found = read("$thing/up/property/p/d", {"method": "report", "timestamp": sent_ms, "params": {"power_kw": 2}})
+    assert [value.ts_ms for value in found.values] == [sent_ms]
+
+
+def test_rows_of_a_logger_with_an_acrel_key_are_read() -> None:
+    found = read("up/g", {"gwSN": "g", "data": [{"meterNo": "1", "energy_kwh": 5}]})
+    assert [(value.source_id, value.value) for value in found.values] == [("1", 5.0)]
