@@ -36,9 +36,8 @@ __all__ = [
 ID_KEYS = (
     "deviceId", "device_id", "deviceID", "DeviceId", "device_ID", "devId", "dev_id", "devEUI", "devEui", "dev_eui",
     "deviceName", "device_name", "devName", "device", "dev", "thingName", "thing_name", "thing", "clientId",
-    "client_id", "deviceCode", "device_code", "meterId", "meter_id", "meterNo", "meter_no", "meterNumber",
-    "meter_number", "meter", "serialNumber", "serial_number", "serial", "sn", "SN", "imei", "IMEI", "mac", "MAC",
-    "id", "ID",
+    "client_id", "meterId", "meter_id", "meterNo", "meter_no", "meterNumber", "meter_number", "meter", "serialNumber",
+    "serial_number", "serial", "sn", "SN", "deviceCode", "device_code", "imei", "IMEI", "mac", "MAC", "id", "ID",
 )  # fmt: skip
 """Keys under which a plain object says of whom it is, the surest first."""
 TIME_KEYS = (

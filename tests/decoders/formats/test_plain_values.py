@@ -177,3 +177,8 @@ def test_memory_and_depth_are_bounded() -> None:
     for _ in range(300):
         deep = {"data": {"energy": deep}}
     assert read(json.loads(json.dumps(deep)), plain) == ([], [])
+
+
+@pytest.mark.parametrize(("key", "expected"), [("meterNo", "7"), ("sn", "7"), ("mac", "C"), ("id", "C")])
+def test_a_device_code_comes_behind_the_number_of_a_meter(key: str, expected: str) -> None:
+    assert read({"deviceCode": "C", key: "7", "energy_kwh": 5})[0] == [(expected, "register", 5.0)]
