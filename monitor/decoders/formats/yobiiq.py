@@ -77,7 +77,7 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
                 raise BadTimeError(f"{name}: {shown(at_s)}")
             ts_ms = epoch_ms(at_s)
             break
-    totals = [name for name in _TOTALS if name in codec]
+    totals = [name for name in _TOTALS if _bare(codec.get(name)) is not None]
     for name, raw in codec.items():
         meaning = _MEANINGS.get(name)
         if totals and name not in totals and name.startswith(tuple(totals)):
@@ -92,7 +92,10 @@ def read_codec_object(found: Found, source_id: str, codec: Mapping[Any, Any], ts
         _add_net_power(found, source_id, codec, ts_ms)
     if isinstance(logged := codec.get(_LOGGED), list):
         for at_s, values in _by_time(logged).items():
-            read_codec_object(found, source_id, values, epoch_ms(at_s))
+            try:
+                read_codec_object(found, source_id, values, epoch_ms(at_s))
+            except BadTimeError as error:
+                found.reject(error.reason, error.detail)
 
 
 def _by_time(logged: list[Any]) -> dict[int, dict[str, Any]]:

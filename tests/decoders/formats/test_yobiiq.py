@@ -93,3 +93,14 @@ def test_parts_that_are_wrong() -> None:
         "dataloggerTimestamp": 0,
     }
     assert read(codec) == ({}, ["unknown_unit", "bad_value"], ["no_value"])
+
+
+def test_tariffs_count_where_the_total_is_not_there() -> None:
+    tariffs = {"electricityDeliveredToClientT1": {"data": 5000}, "electricityDeliveredToClientT2": {"data": 3000}}
+    assert read({"electricityDeliveredToClient": {"data": None}, **tariffs}) == ({"register": 8.0}, [], ["no_value"])
+    assert read({"electricityDeliveredToClient": {"data": 9000}, **tariffs})[0] == {"register": 9.0}
+
+
+def test_a_wrong_time_in_a_log_costs_its_own_reading_only() -> None:
+    log = [{"name": "electricityDeliveredToClient", "data": 5000, "ts": at_s} for at_s in (10**20, TS_S)]
+    assert read({"listOfMeasurements": log}) == ({"register": 5.0}, ["bad_time"], [])
