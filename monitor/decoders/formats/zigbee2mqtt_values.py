@@ -157,7 +157,7 @@ class Values:
             number = raw if type(raw) is float and raw == raw else number_of(found, raw, source_id, key)
             if number is None:
                 continue
-            if number == 0.0 and plan.tiers and quantity == "register" and _has_any(body, plan.tiers):
+            if number == 0.0 and plan.tiers and quantity == "register" and not suffix and _has_any(body, plan.tiers):
                 adds_tiers = True
                 found.ignore("no_value")
                 continue

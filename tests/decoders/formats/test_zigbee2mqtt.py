@@ -84,3 +84,9 @@ def test_no_payload_ends_the_reader_and_little_is_remembered() -> None:
             trial.read(f"zigbee2mqtt/d/{key}", payload[:2000])
         trial.state.changes()
     assert len(trial.state) < 200
+
+
+def test_tiers_say_nothing_of_another_endpoint() -> None:
+    state = {"energy": 5, "energy_tier_1": 5, "energy_l2": 0}
+    triples = PlugTrial("zigbee2mqtt").triples("zigbee2mqtt/a", state)
+    assert sorted(triples) == [("a", "register", 5.0), ("a/l2", "register", 0.0)]
