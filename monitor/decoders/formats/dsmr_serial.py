@@ -18,7 +18,7 @@ def whole_telegram(state: SourceState, topic: str, piece: str) -> str | None:
     """The telegram that ends with this piece, None if it is not complete. State: the pieces so far, by topic."""
     memory = "serial/" + topic
     before = state.get(memory) or ""
-    if piece.startswith("/"):
+    if piece.lstrip().startswith("/"):
         text = piece
     elif not before:
         return None

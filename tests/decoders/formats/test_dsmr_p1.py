@@ -153,3 +153,10 @@ def test_hostile_payloads_take_linear_time() -> None:
         read(payload + b"\n")
     with pytest.raises(UnreadableError):
         read(b"/\n!" * 80_000)
+
+
+def test_a_serial_bridge_may_begin_with_the_end_of_a_line() -> None:
+    lines = [f"0-0:96.1.1({NUMBER})", "1-0:1.8.1(000005.000*kWh)"]
+    text = "\r\n" + telegram(lines).decode()
+    found = read(json.dumps({"SerialReceived": text}).encode())
+    assert [(value.quantity, value.value) for value in found.values] == [("register", 5.0)]
