@@ -343,6 +343,12 @@ def test_comments_are_passed_over(tmp_path: Path) -> None:
     assert [device.id for device in registry.devices] == ["m1", "m3"]
 
 
+def test_lines_of_a_cell_are_no_comments(tmp_path: Path) -> None:
+    text = 'id,x_note,building,kind\nm1,"a ""b""\n# c",b1,meter\n# 5" and "so\nm2,5",b1,meter\nm3,"# d\n#\n",b1,meter\n'
+    registry, _ = load(tmp_path, devices=text)
+    assert [device.id for device in registry.devices] == ["m1", "m2", "m3"]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

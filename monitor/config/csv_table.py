@@ -15,7 +15,8 @@ from monitor.config.findings import Bounds, Findings, nearest, number_of, shown,
 
 __all__ = ["Row", "header_of", "read_table"]
 
-_COMMENT = re.compile(r"^#[^\r\n]*", re.MULTILINE)
+_QUOTED_OR_COMMENT = re.compile(r'((?:^|,)"(?:[^"]|"")*+")|^#[^\r\n]*', re.MULTILINE)
+"""A cell in quotes may have lines of its own, which are no comments."""
 
 
 class Row:
@@ -122,7 +123,7 @@ def header_of(path: Path) -> list[str]:
 
 def _without_comments(text: str) -> io.StringIO:
     """Their lines are left empty, for quotes in them are no CSV."""
-    return io.StringIO(_COMMENT.sub("", text), newline="")
+    return io.StringIO(_QUOTED_OR_COMMENT.sub(lambda match: match[1] or "", text), newline="")
 
 
 def _is_passed_over(cells: Sequence[str]) -> bool:
