@@ -155,6 +155,8 @@ class Climate:
         if plan is None:
             plan = self._plan(keys)
         for name, role in plan:
+            if role == "switch" and all(body[each] is None for each, other in plan if other == "mode"):
+                role = "state"  # the mode is not known: this may be one
             self.add(found, source_id, role, body[name], ts_ms, name, is_fahrenheit=is_fahrenheit)
         return bool(plan)
 
