@@ -30,7 +30,7 @@ $(SETUP): pyproject.toml constraints.txt
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv; \
 	  else echo "python3-venv is missing: run 'apt-get install python3-venv' as root" >&2; exit 1; fi; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[dev]'
 	touch $@
 
 # The servers that tests start and stop themselves.
