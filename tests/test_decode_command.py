@@ -100,6 +100,7 @@ def test_as_a_source_of_the_configuration(capsys: pytest.CaptureFixture[str], tm
         (["--format", "native", "--topic", "a", "--topic", "b", "FILE"], "one for each"),
         (["--format", "native", "--topic", "a", "--retain", "2", "FILE"], "from 1 to 1"),
         (["--format", "native", "--topic", "a", "--received-at", "noon", "FILE"], "2026-06-28T09:15:00Z"),
+        (["--format", "native", "--topic", "a", "--timezone", "Hanoi", "FILE"], "IANA"),
         (["--format", "native", "--topic", "a", "--timezone", "Asia/Saigo", "FILE"], "did you mean 'Asia/Saigon'"),
         (["--format", "native", "--topic", "a", "--source", "x", "FILE"], "belong together"),
         (["--format", "native", "--topic", "a", "nowhere"], "cannot be read"),

@@ -146,6 +146,7 @@ def test_what_a_frame_is_of_beyond_doubt() -> None:
     assert frame(record) == {"history": [wanted]}
     assert frame(record + record) == {"history": [wanted, wanted]}
     assert frame(record + f"20ce{TS}d2006401") is None  # one of them says 10.2 °C below -100
+    assert frame(record, "uc300") is None
     assert frame(record, "milesight uc300") is None
     assert frame(record, "chirpstack default device profile") == {"history": [wanted]}  # says nothing of the device
     warm = ((1000 + 480) << 5 | 1).to_bytes(2, "little").hex()
